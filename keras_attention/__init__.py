@@ -1,0 +1,22 @@
+"""Attention for convolutional networks on Keras 3."""
+
+from keras_attention import applications, layers
+from keras_attention.attention import (
+    AttentionPlan,
+    AttentionSpec,
+    names,
+    register,
+    spec,
+)
+from keras_attention.version import __version__
+
+__all__ = [
+    "AttentionPlan",
+    "AttentionSpec",
+    "__version__",
+    "applications",
+    "layers",
+    "names",
+    "register",
+    "spec",
+]

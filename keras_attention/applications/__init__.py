@@ -1,0 +1,34 @@
+"""Networks with attention, built like those of `keras.applications`."""
+
+from keras_attention.applications.cifar import AAWideResNet, CifarResNet, WideResNet
+from keras_attention.applications.mobilenet import MobileNet
+from keras_attention.applications.names import build, names
+from keras_attention.applications.resnet import (
+    ResNet,
+    ResNet18,
+    ResNet34,
+    ResNet50,
+    ResNet101,
+    ResNet152,
+    ResNeXt50,
+    ResNeXt101,
+    WideResNet18,
+)
+
+__all__ = [
+    "AAWideResNet",
+    "CifarResNet",
+    "MobileNet",
+    "ResNeXt50",
+    "ResNeXt101",
+    "ResNet",
+    "ResNet18",
+    "ResNet34",
+    "ResNet50",
+    "ResNet101",
+    "ResNet152",
+    "WideResNet",
+    "WideResNet18",
+    "build",
+    "names",
+]

@@ -1,0 +1,201 @@
+"""ResNet, ResNeXt and the wide ResNet-18 as tables of depths and widths."""
+
+import keras
+
+from keras_attention.applications.common import (
+    COMMON_ARGUMENTS,
+    check_data_format,
+    constructor,
+    finish,
+    image_input,
+)
+from keras_attention.attention import AttentionPlan
+from keras_attention.blocks import BLOCKS, NetworkStyle
+from keras_attention.blocks.residual import BlockOptions
+from keras_attention.choices import check_choice
+from keras_attention.layers.checks import positive_integer
+
+STEMS = ("imagenet", "cifar")
+SHORTCUTS = ("projection", "pad")
+
+
+def ResNet(
+    depths,
+    widths,
+    block="bottleneck",
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="resnet",
+    attention=None,
+    stem="imagenet",
+    stem_width=64,
+    stride_in_1x1=False,
+    groups=1,
+    width_per_group=64,
+    shortcut="projection",
+    dropout=0.0,
+    use_bias=False,
+    pyramid=False,
+    data_format=None,
+):
+    plan = AttentionPlan(attention, _check_stages(depths, widths))
+    data_format = check_data_format(data_format)
+    style = NetworkStyle(data_format, use_bias)
+    options = BlockOptions(
+        groups,
+        width_per_group,
+        stride_in_1x1,
+        check_choice("shortcut", shortcut, SHORTCUTS),
+        dropout,
+    )
+    make_block = BLOCKS[check_choice("block", block, BLOCKS)]
+    preactivation = block == "preactivation"
+    default = (224, 224, 3) if stem == "imagenet" else (32, 32, 3)
+    inputs = image_input(input_tensor, input_shape, default, data_format)
+    check_choice("stem", stem, STEMS)
+    x, stride = _stem(inputs, style, stem, stem_width, preactivation)
+    stages = []
+    for s, (depth, width) in enumerate(zip(depths, widths, strict=True), 1):
+        for b in range(1, depth + 1):
+            strides = 2 if s > 1 and b == 1 else 1
+            stride *= strides
+            key = f"stage{s}_block{b}"
+            x = make_block(x, style, width, strides, plan[key], key, options)
+            x = style.attend(x, plan[key].stage, f"stage{s}_attention")
+        stages.append((stride, x))
+    if preactivation:
+        x = style.activate(style.norm(x, "head_norm"), "head_relu")
+        stages[-1] = (stride, x)
+    return finish(
+        inputs,
+        x,
+        stages,
+        include_top=include_top,
+        weights=weights,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        name=name,
+        pyramid=pyramid,
+        data_format=data_format,
+    )
+
+
+ResNet.__doc__ = f"""The residual network that all ResNets here are tables over.
+
+    Args:
+        depths: number of blocks of each stage.
+        widths: width of each stage; a bottleneck's output is four times as wide.
+        block: `"bottleneck"`, `"basic"` or `"preactivation"`.
+        stem: `"imagenet"`, a 7×7 convolution at stride 2 and a max-pool, or
+            `"cifar"`, a 3×3 at stride 1.
+        stem_width: channels of the stem.
+        stride_in_1x1: where a bottleneck strides: False in its 3×3 (torchvision's
+            layout), True in its first 1×1 (He's original, and the papers' counts).
+        groups, width_per_group: of a bottleneck's 3×3, as torchvision's.
+        shortcut: `"projection"` or `"pad"` (no parameters, for CIFAR ResNets).
+        dropout: rate inside pre-activation blocks.
+        use_bias: whether the convolutions have biases.
+{COMMON_ARGUMENTS}
+    Padding is symmetric at stride 2 too, so that PyTorch's weights transfer.
+
+    Returns:
+        A functional `keras.Model`. Blocks are named `"stage{{s}}_block{{b}}"`, and
+        so are their layers: `stage1_block1_conv1`, `…_norm1`, `…_attention`.
+
+    Raises:
+        ValueError: for whatever argument does not fit, with the choices.
+
+    Source: arXiv:1512.03385; ResNeXt arXiv:1611.05431; pre-activation 1603.05027.
+    """
+
+
+def _check_stages(depths, widths):
+    for name, value in (("depths", depths), ("widths", widths)):
+        if not isinstance(value, list | tuple) or not value:
+            raise ValueError(
+                f"`{name}` must be a list with a number for each stage. "
+                f"Received: {value!r}."
+            )
+        for item in value:
+            positive_integer(name, item)
+    if len(depths) != len(widths):
+        raise ValueError(
+            f"`depths` and `widths` must be of one length. Received: {depths} and "
+            f"{widths}."
+        )
+    return depths
+
+
+def _stem(x, style, stem, width, preactivation):
+    imagenet = stem == "imagenet"
+    size, stride = (7, 2) if imagenet else (3, 1)
+    x = style.conv(x, width, size, stride, name="stem_conv")
+    if not preactivation:
+        x = style.activate(style.norm(x, "stem_norm"), "stem_relu")
+    if imagenet:
+        # Zeros are neutral here: the ReLU's output is not negative.
+        pad = keras.layers.ZeroPadding2D(
+            1, data_format=style.data_format, name="stem_pad"
+        )
+        pool = keras.layers.MaxPooling2D(
+            3, 2, data_format=style.data_format, name="stem_pool"
+        )
+        x = pool(pad(x))
+    return x, stride * (2 if imagenet else 1)
+
+
+_WIDTHS = (64, 128, 256, 512)
+_HE = "of He et al., arXiv:1512.03385."
+
+ResNet18 = constructor(
+    "ResNet18", ResNet, f"ResNet-18 {_HE}", depths=(2, 2, 2, 2), widths=_WIDTHS,
+    block="basic",
+)  # fmt: skip
+ResNet34 = constructor(
+    "ResNet34", ResNet, f"ResNet-34 {_HE}", depths=(3, 4, 6, 3), widths=_WIDTHS,
+    block="basic",
+)  # fmt: skip
+ResNet50 = constructor(
+    "ResNet50", ResNet, f"ResNet-50 {_HE}", depths=(3, 4, 6, 3), widths=_WIDTHS,
+    block="bottleneck",
+)  # fmt: skip
+ResNet101 = constructor(
+    "ResNet101", ResNet, f"ResNet-101 {_HE}", depths=(3, 4, 23, 3), widths=_WIDTHS,
+    block="bottleneck",
+)  # fmt: skip
+ResNet152 = constructor(
+    "ResNet152", ResNet, f"ResNet-152 {_HE}", depths=(3, 8, 36, 3), widths=_WIDTHS,
+    block="bottleneck",
+)  # fmt: skip
+ResNeXt50 = constructor(
+    "ResNeXt50", ResNet, "ResNeXt-50 (32×4d) of Xie et al., arXiv:1611.05431.",
+    depths=(3, 4, 6, 3), widths=_WIDTHS, block="bottleneck", groups=32,
+    width_per_group=4,
+)  # fmt: skip
+ResNeXt101 = constructor(
+    "ResNeXt101", ResNet, "ResNeXt-101 (32×4d) of Xie et al., arXiv:1611.05431.",
+    depths=(3, 4, 23, 3), widths=_WIDTHS, block="bottleneck", groups=32,
+    width_per_group=4,
+)  # fmt: skip
+
+
+def WideResNet18(width=1.5, **kwargs):
+    """ResNet-18 with every stage `width` times as wide, the stem staying at 64.
+
+    The form of CBAM's table 4 (arXiv:1807.06521), with `width` 1.5 or 2.0.
+
+    Args:
+        width: float > 0.
+        **kwargs: as `ResNet18`.
+    """
+    if isinstance(width, bool) or not isinstance(width, int | float) or width <= 0:
+        raise ValueError(f"`width` must be a number above 0. Received: {width!r}.")
+    kwargs.setdefault("name", f"wideresnet18-{width}")
+    widths = tuple(int(base * width) for base in _WIDTHS)
+    return ResNet((2, 2, 2, 2), widths, "basic", **kwargs)

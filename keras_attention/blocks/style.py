@@ -1,0 +1,79 @@
+"""How every convolution, norm and activation of one network is made."""
+
+from dataclasses import dataclass
+
+import keras
+
+from keras_attention.layers.convolution import make_conv
+from keras_attention.ops.layout import channel_axis, spatial_shape
+
+# torchvision's initialisation: normal, variance 2 / fan_out.
+HE_FAN_OUT = {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"}
+
+
+@dataclass(frozen=True)
+class NetworkStyle:
+    """Settings that all blocks of a network share.
+
+    Args:
+        data_format: `"channels_last"` or `"channels_first"`.
+        use_bias: whether the convolutions have biases.
+        activation: name of the activation after a norm.
+    """
+
+    data_format: str = "channels_last"
+    use_bias: bool = False
+    activation: str = "relu"
+
+    @property
+    def axis(self):
+        return channel_axis(self.data_format)
+
+    def conv(self, x, filters, kernel_size=1, strides=1, *, name, spec=None, groups=1):
+        """A convolution that keeps the size / strides, padded as PyTorch pads."""
+        layer = make_conv(
+            spec,
+            filters=filters,
+            kernel_size=kernel_size,
+            strides=strides,
+            padding="symmetric" if kernel_size > 1 else "valid",
+            groups=groups,
+            use_bias=self.use_bias,
+            kernel_initializer=keras.initializers.VarianceScaling(**HE_FAN_OUT),
+            data_format=self.data_format,
+            name=name,
+        )
+        return layer(x)
+
+    def site_conv(self, x, filters, kernel_size, strides, *, name, sites, at, groups=1):
+        """A convolution at a conv site; `at` is (index, count) within the block."""
+        spec = sites.conv_at(*at)
+        if spec is not None:
+            size = [
+                n and -(-n // strides) for n in spatial_shape(x.shape, self.data_format)
+            ]
+            if not spec.accepts(*size):
+                if sites.explicit:
+                    raise ValueError(
+                        f"{spec} does not take maps of {size[0]}×{size[1]}, at {name!r}. "
+                        "Leave that block out, or change the spec's limits."
+                    )
+                spec = None
+        return self.conv(
+            x, filters, kernel_size, strides, name=name, spec=spec, groups=groups
+        )
+
+    def norm(self, x, name):
+        """Batch norm with PyTorch's momentum (0.1 there is 0.9 here) and ε."""
+        return keras.layers.BatchNormalization(
+            axis=self.axis, momentum=0.9, epsilon=1e-5, name=name
+        )(x)
+
+    def activate(self, x, name):
+        return keras.layers.Activation(self.activation, name=name)(x)
+
+    def attend(self, x, spec, name):
+        """A block- or stage-site attention; `x` as it is where there is none."""
+        if spec is None:
+            return x
+        return spec.make(data_format=self.data_format, name=name)(x)

@@ -1,0 +1,149 @@
+"""AW-convolution (Baozhou et al., arXiv:2108.08205)."""
+
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from keras_attention.attention import AttentionSpec, register
+from keras_attention.choices import check_choice
+from keras_attention.layers.checks import positive_integer
+from keras_attention.layers.convolution import Conv2D
+from keras_attention.ops.layout import channel_axis
+from keras_attention.ops.pooling import adaptive_average_pool2d
+from keras_attention.ops.sample_conv import attention_weighted_conv2d
+
+__all__ = ["AW", "AWConv2D"]
+
+COMBINES = ("residual", "product")
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class AWConv2D(Conv2D):
+    """A convolution whose kernel each sample weights by its own attention map.
+
+    O[n] = Conv(I[n], K + A[n] ⊙ K), with
+    A = Expand(σ(BN(Pointconv₂(ReLU(BN(Pointconv₁(AvgPool_{kh×kw}(I)))))))).
+
+    Args:
+        filters, kernel_size, strides, padding, dilation_rate, groups, …: as
+            `keras.layers.Conv2D`; `padding` also takes `"symmetric"`, see
+            `keras_attention.layers.Conv2D`.
+        reduction_ratio: int ≥ 1, r: the branch's hidden width is
+            C2·(C1 / r_C1) / r, at least 1.
+        channel_sharing: int that divides C1, r_C1: so many neighbouring input
+            channels share one map. None means C1: one map for all.
+        combine: `"residual"` for K + A ⊙ K, `"product"` for A ⊙ K.
+
+    Input shape: (batch, height, width, C1), or (batch, C1, height, width) with
+    `"channels_first"`. Output shape: as `keras.layers.Conv2D`. `layer.kernel` is
+    (kh, kw, C1 / groups, C2); `layer.attention_map(x)` is the map before expansion,
+    (batch, kh, kw, C1 / r_C1, C2), values in (0, 1).
+
+    With groups, an output channel uses the map's entries of its own group's input
+    channels; with r_C1 below C1 / groups the others are unused.
+
+    Raises:
+        ValueError: `reduction_ratio` below 1, `channel_sharing` that does not divide
+            C1, an unknown `combine`, and what `keras.layers.Conv2D` raises.
+
+    Source: arXiv:2108.08205, section 3 and table 1, whose parameter counts fix what
+    the text leaves open: hidden width C2 / r (not C1 / r), no biases in the branch,
+    a batch norm after both of its convolutions.
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=1,
+        padding="valid",
+        reduction_ratio=16,
+        channel_sharing=None,
+        combine="residual",
+        **kwargs,
+    ):
+        super().__init__(
+            filters, kernel_size, strides=strides, padding=padding, **kwargs
+        )
+        self.reduction_ratio = positive_integer("reduction_ratio", reduction_ratio)
+        if channel_sharing is not None:
+            positive_integer("channel_sharing", channel_sharing)
+        self.channel_sharing = channel_sharing
+        self.combine = check_choice("combine", combine, COMBINES)
+
+    def build(self, input_shape):
+        channels = input_shape[channel_axis(self.data_format)]
+        sharing = self.channel_sharing or channels
+        if channels % sharing:
+            raise ValueError(
+                "`channel_sharing` must divide the number of input channels. Received: "
+                f"{sharing} for {channels} channels."
+            )
+        self.maps = channels // sharing
+        hidden = max(1, self.filters * self.maps // self.reduction_ratio)
+        self.pointconv1 = self._pointconv(hidden, "pointconv1", "he_normal")
+        self.norm1 = self._norm("norm1")
+        self.pointconv2 = self._pointconv(self.maps * self.filters, "pointconv2")
+        self.norm2 = self._norm("norm2")
+        self.pointconv1.build((None, *self.kernel_size, channels))
+        self.norm1.build((None, *self.kernel_size, hidden))
+        self.pointconv2.build((None, *self.kernel_size, hidden))
+        self.norm2.build((None, *self.kernel_size, self.maps * self.filters))
+        super().build(input_shape)
+
+    def attention_map(self, inputs):
+        """A before its expansion, (batch, kh, kw, C1 / r_C1, C2)."""
+        pooled = adaptive_average_pool2d(inputs, self.kernel_size, self.data_format)
+        if self.data_format == "channels_first":
+            pooled = ops.transpose(pooled, (0, 2, 3, 1))  # (batch, kh, kw, C1)
+        hidden = ops.relu(self.norm1(self.pointconv1(pooled)))
+        maps = ops.sigmoid(self.norm2(self.pointconv2(hidden)))
+        return ops.reshape(maps, (-1, *self.kernel_size, self.maps, self.filters))
+
+    def convolution_op(self, inputs, kernel):
+        return attention_weighted_conv2d(
+            inputs,
+            ops.convert_to_tensor(kernel),
+            self.attention_map(inputs),
+            residual=self.combine == "residual",
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+            groups=self.groups,
+            data_format=self.data_format,
+        )
+
+    def _pointconv(self, filters, name, kernel_initializer="glorot_uniform"):
+        return keras.layers.Conv2D(
+            filters,
+            1,
+            use_bias=False,
+            kernel_initializer=kernel_initializer,
+            data_format="channels_last",
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def _norm(self, name):
+        return keras.layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, dtype=self.dtype_policy, name=name
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "reduction_ratio": self.reduction_ratio,
+            "channel_sharing": self.channel_sharing,
+            "combine": self.combine,
+        }
+
+
+@register("aw", site="conv", layer=AWConv2D)
+@dataclass(frozen=True)
+class AW(AttentionSpec):
+    """Spec of `AWConv2D`, in place of every spatial convolution of a block."""
+
+    reduction_ratio: int = 16
+    channel_sharing: int | None = None
+    combine: str = "residual"

@@ -1,0 +1,129 @@
+"""Convolutional block attention module (Woo et al., arXiv:1807.06521)."""
+
+from dataclasses import dataclass
+
+import keras
+
+from keras_attention.attention import AttentionSpec, register
+from keras_attention.choices import check_choice
+from keras_attention.layers.channel_attention import ChannelAttention
+from keras_attention.layers.gate import Gate
+from keras_attention.layers.spatial_attention import SpatialAttention
+
+__all__ = ["CBAM", "CBAMSpec"]
+
+ORDERS = ("channel_spatial", "spatial_channel", "parallel")
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class CBAM(Gate):
+    """Channel attention Mc and spatial attention Ms, in series or in parallel.
+
+    - `"channel_spatial"`: z = x ⊙ Mc(x), y = z ⊙ Ms(z), the paper's;
+    - `"spatial_channel"`: z = x ⊙ Ms(x), y = z ⊙ Mc(z);
+    - `"parallel"`: y = ½ x ⊙ Mc(x) + ½ x ⊙ Ms(x).
+
+    Args:
+        reduction_ratio: int ≥ 1, divisor of the channel MLP's hidden width.
+        order: one of the above.
+        channel_pooling: statistics of the channel part, see `ChannelAttention`.
+        spatial_pooling: statistics of the spatial part, see `SpatialAttention`.
+        spatial_kernel_size: odd int, side of the spatial part's convolution.
+        use_bias: whether the channel MLP has biases.
+        data_format: see `keras_attention.layers.Gate`.
+
+    Input and output shape: (batch, height, width, C), or (batch, C, height, width)
+    with `"channels_first"`. `attention_map` gives the product of both parts (in
+    parallel their mean), of the input's shape; the parts are the sublayers
+    `channel_attention` and `spatial_attention`.
+
+    Raises:
+        ValueError: `reduction_ratio` below 1 or above C, an unknown order or
+            statistic, an even `spatial_kernel_size`.
+
+    Source: arXiv:1807.06521, section 3; the parallel form with ½ each is that of the
+    searched SSCBAM. Differences: see the two parts.
+    """
+
+    def __init__(
+        self,
+        reduction_ratio=16,
+        order="channel_spatial",
+        channel_pooling=("avg", "max"),
+        spatial_pooling=("max", "avg"),
+        spatial_kernel_size=7,
+        use_bias=True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.order = check_choice("order", order, ORDERS)
+        common = {"data_format": self.data_format, "dtype": self.dtype_policy}
+        self.channel_attention = ChannelAttention(
+            reduction_ratio,
+            channel_pooling,
+            use_bias,
+            name="channel_attention",
+            **common,
+        )
+        self.spatial_attention = SpatialAttention(
+            spatial_kernel_size, spatial_pooling, name="spatial_attention", **common
+        )
+
+    def build_gate(self, channels, input_shape):
+        self.channel_attention.build(input_shape)
+        self.spatial_attention.build(input_shape)
+
+    def attention_map(self, inputs):
+        if self.order == "parallel":
+            both = self.channel_attention.attention_map(inputs) + (
+                self.spatial_attention.attention_map(inputs)
+            )
+            return 0.5 * both
+        first, second = self._series()
+        gate = first.attention_map(inputs)
+        return gate * second.attention_map(inputs * gate)
+
+    def call(self, inputs):
+        if self.order == "parallel":
+            return super().call(inputs)
+        first, second = self._series()
+        # The map itself, as large as the input in both axes, is never formed.
+        return second(first(inputs))
+
+    def _series(self):
+        parts = (self.channel_attention, self.spatial_attention)
+        return parts if self.order == "channel_spatial" else parts[::-1]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "reduction_ratio": self.channel_attention.reduction_ratio,
+            "order": self.order,
+            "channel_pooling": self.channel_attention.pooling,
+            "spatial_pooling": self.spatial_attention.pooling,
+            "spatial_kernel_size": self.spatial_attention.kernel_size,
+            "use_bias": self.channel_attention.use_bias,
+        }
+
+
+@register(
+    "cbam",
+    site="block",
+    layer=CBAM,
+    variants={
+        "cbam_reverse": {"order": "spatial_channel"},
+        "cbam_parallel": {"order": "parallel"},
+        # The AW paper's "CBAM(Spatial)": its channel part pools by the mean alone.
+        "cbam_spatial": {"channel_pooling": ("avg",)},
+    },
+)
+@dataclass(frozen=True)
+class CBAMSpec(AttentionSpec):
+    """Spec of `CBAM`."""
+
+    reduction_ratio: int = 16
+    order: str = "channel_spatial"
+    channel_pooling: tuple = ("avg", "max")
+    spatial_pooling: tuple = ("max", "avg")
+    spatial_kernel_size: int = 7
+    use_bias: bool = True

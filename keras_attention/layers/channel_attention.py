@@ -1,0 +1,87 @@
+"""Channel attention of CBAM (Woo et al., arXiv:1807.06521)."""
+
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from keras_attention.attention import AttentionSpec, register
+from keras_attention.layers.checks import boolean, hidden_units, positive_integer
+from keras_attention.layers.gate import Gate
+from keras_attention.ops.pooling import check_statistics, pool
+
+__all__ = ["ChannelAttention", "ChannelAttentionSpec"]
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class ChannelAttention(Gate):
+    """y = x ⊙ σ(Σ_s MLP(pool_s(x))), one MLP shared by the pooled statistics.
+
+    Args:
+        reduction_ratio: int ≥ 1, divisor of the MLP's hidden width: C → C // r → C.
+        pooling: the statistics s over all positions: `"avg"`, `"max"`, `"var"`
+            (unbiased), `"biased_var"`.
+        use_bias: whether the MLP has biases.
+        data_format: see `keras_attention.layers.Gate`.
+
+    Input and output shape: (batch, height, width, C), or (batch, C, height, width)
+    with `"channels_first"`. `attention_map` gives (batch, 1, 1, C) of that layout.
+
+    Raises:
+        ValueError: `reduction_ratio` below 1 or above C; an unknown statistic.
+
+    Source: arXiv:1807.06521, section 3.1; the biases are those of the authors' code
+    and of their parameter counts.
+    """
+
+    def __init__(
+        self, reduction_ratio=16, pooling=("avg", "max"), use_bias=True, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.reduction_ratio = positive_integer("reduction_ratio", reduction_ratio)
+        self.pooling = check_statistics("pooling", pooling)
+        self.use_bias = boolean("use_bias", use_bias)
+
+    def build_gate(self, channels, input_shape):
+        hidden = hidden_units(channels, self.reduction_ratio)
+        self.reduce = keras.layers.Dense(
+            hidden,
+            activation="relu",
+            use_bias=self.use_bias,
+            kernel_initializer="he_normal",
+            dtype=self.dtype_policy,
+            name="reduce",
+        )
+        self.expand = keras.layers.Dense(
+            channels, use_bias=self.use_bias, dtype=self.dtype_policy, name="expand"
+        )
+        self.reduce.build((None, channels))
+        self.expand.build((None, hidden))
+
+    def attention_map(self, inputs):
+        logits = [self._mlp(pool(inputs, s, self.spatial_axes)) for s in self.pooling]
+        return self.per_channel(ops.sigmoid(sum(logits[1:], start=logits[0])))
+
+    def _mlp(self, pooled):
+        return self.expand(self.reduce(ops.squeeze(pooled, self.spatial_axes)))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "reduction_ratio": self.reduction_ratio,
+            "pooling": self.pooling,
+            "use_bias": self.use_bias,
+        }
+
+
+# The AW paper's "CBAM(MaxPool)" is CBAM's channel part alone, with both poolings.
+@register(
+    "channel", site="block", layer=ChannelAttention, variants={"cbam_maxpool": {}}
+)
+@dataclass(frozen=True)
+class ChannelAttentionSpec(AttentionSpec):
+    """Spec of `ChannelAttention`."""
+
+    reduction_ratio: int = 16
+    pooling: tuple = ("avg", "max")
+    use_bias: bool = True

@@ -1,0 +1,81 @@
+"""Spatial attention of CBAM (Woo et al., arXiv:1807.06521)."""
+
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from keras_attention.attention import AttentionSpec, register
+from keras_attention.layers.checks import odd_integer
+from keras_attention.layers.gate import Gate
+from keras_attention.ops.pooling import check_statistics, pool
+
+__all__ = ["SpatialAttention", "SpatialAttentionSpec"]
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class SpatialAttention(Gate):
+    """y = x ⊙ σ(BN(Conv_k×k([pool_s(x)]_s))), the statistics s over the channels.
+
+    Args:
+        kernel_size: odd int, side of the convolution; the paper's is 7.
+        pooling: the statistics, in the order of the convolution's input channels:
+            `"avg"`, `"max"`, `"var"` (unbiased), `"biased_var"`.
+        data_format: see `keras_attention.layers.Gate`.
+
+    Input and output shape: (batch, height, width, C), or (batch, C, height, width)
+    with `"channels_first"`. `attention_map` gives (batch, height, width, 1) of that
+    layout.
+
+    Raises:
+        ValueError: an even `kernel_size` or one below 1; an unknown statistic.
+
+    Source: arXiv:1807.06521, section 3.2. Max before mean, no bias and the batch
+    norm (absent from the paper's formula) are those of the authors' code, which
+    also starts the norm's γ at 0; here it starts at 1.
+    """
+
+    def __init__(self, kernel_size=7, pooling=("max", "avg"), **kwargs):
+        super().__init__(**kwargs)
+        self.kernel_size = odd_integer("kernel_size", kernel_size)
+        self.pooling = check_statistics("pooling", pooling)
+
+    def build_gate(self, channels, input_shape):
+        self.conv = keras.layers.Conv2D(
+            1,
+            self.kernel_size,
+            padding="same",
+            use_bias=False,
+            data_format=self.data_format,
+            dtype=self.dtype_policy,
+            name="conv",
+        )
+        self.norm = keras.layers.BatchNormalization(
+            axis=self.channel_axis, epsilon=1e-5, dtype=self.dtype_policy, name="norm"
+        )
+        stacked = list(input_shape)
+        stacked[self.channel_axis] = len(self.pooling)
+        self.conv.build(tuple(stacked))
+        stacked[self.channel_axis] = 1
+        self.norm.build(tuple(stacked))
+
+    def attention_map(self, inputs):
+        pooled = [pool(inputs, s, self.channel_axis) for s in self.pooling]
+        stacked = ops.concatenate(pooled, axis=self.channel_axis)
+        return ops.sigmoid(self.norm(self.conv(stacked)))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "pooling": self.pooling,
+        }
+
+
+@register("spatial", site="block", layer=SpatialAttention)
+@dataclass(frozen=True)
+class SpatialAttentionSpec(AttentionSpec):
+    """Spec of `SpatialAttention`."""
+
+    kernel_size: int = 7
+    pooling: tuple = ("max", "avg")

@@ -1,0 +1,1 @@
+"""Numerical kernels without weights, in `keras.ops`, the same on every backend."""
