@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_attention.attention import AttentionSpec, as_spec, register
 from keras_attention.layers.checks import boolean, odd_integer, positive_integer
-from keras_attention.layers.convolution import Conv2D, make_conv
+from keras_attention.layers.convolution import make_conv
 from keras_attention.ops.layout import channel_axis, spatial_axes, spatial_shape
 from keras_attention.ops.relative_logits import relative_logits_2d
 
