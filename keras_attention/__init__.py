@@ -8,6 +8,7 @@ from keras_attention.attention import (
     register,
     spec,
 )
+from keras_attention.counting import complexity
 from keras_attention.version import __version__
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "AttentionSpec",
     "__version__",
     "applications",
+    "complexity",
     "layers",
     "names",
     "register",

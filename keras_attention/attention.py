@@ -348,7 +348,7 @@ class AttentionPlan:
             return False
         if joined and len(attention) == len(self.blocks) > 1:
             raise ValueError(
-                f"Ambiguous `attention`: {len(attention)} specs of different sites, and "
+                f"Ambiguous `attention`: {len(attention)} specs of other sites, and "
                 f"{len(self.blocks)} blocks. Give a tuple for all of them in every "
                 "block, or a dict by block name."
             )

@@ -217,6 +217,8 @@ def _inputs(model, input_shape):
         keras.KerasTensor((1, *shape), dtype=x.dtype)
         for shape, x in zip(shapes, symbolic, strict=True)
     ]
+    if isinstance(model, keras.Sequential):
+        return tensors[0]
     return keras.tree.pack_sequence_as(model.input, tensors)
 
 
@@ -397,9 +399,7 @@ def _layers(model, records):
                 kind=type(layer).__name__,
                 parameters=_elements(weights),
                 trainable_parameters=_elements(w for w in weights if w.trainable),
-                parameter_bytes=sum(
-                    math.prod(w.shape) * _itemsize(w) for w in weights
-                ),
+                parameter_bytes=sum(math.prod(w.shape) * _itemsize(w) for w in weights),
                 **dataclasses.asdict(record),
             )
 
@@ -474,7 +474,9 @@ def _aligned(lines):
 def _output(layer):
     """The output of a group's first layer, which is the model's direct one."""
     several = isinstance(layer.output_shape, list)
-    return ", ".join(map(_shape, layer.output_shape if several else [layer.output_shape]))
+    return ", ".join(
+        map(_shape, layer.output_shape if several else [layer.output_shape])
+    )
 
 
 def _number(value):

@@ -74,8 +74,8 @@ def AAWideResNet(
         aw_variant: None, or where AW-convolution joins in: 0, the block's second
             3×3; 1, the convolution beside the attention; 2, the query-key-value
             convolution; 3, the attention's output convolution.
-        attention: for the block and stage sites, as in `ResNet` but for a dict; the
-            conv site is taken.
+        attention: for the block and stage sites, as in `ResNet` (no dict by block);
+            the conv site is taken.
         key_depth, value_depth, num_heads, min_key_depth_per_head, qkv_kernel_size:
             of `AttentionAugmentedConv2D`.
 
@@ -83,7 +83,7 @@ def AAWideResNet(
         ValueError: an unknown variant, a conv-site `attention`.
 
     Source: arXiv:1904.09925, section 4.1; variants: arXiv:2108.08205, table 2. That
-    table's rows count 8.4 M parameters, which WRN-28-10 cannot have (it has 36.3 M here);
+    table's rows count 8.4 M parameters, which WRN-28-10 cannot have (here 36.3 M);
     `AAWideResNet(10, 10, min_key_depth_per_head=1, qkv_kernel_size=3,
     use_bias=True)` has them in all five.
     """

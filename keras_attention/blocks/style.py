@@ -55,8 +55,8 @@ class NetworkStyle:
             if not spec.accepts(*size):
                 if sites.explicit:
                     raise ValueError(
-                        f"{spec} does not take maps of {size[0]}×{size[1]}, at {name!r}. "
-                        "Leave that block out, or change the spec's limits."
+                        f"{spec} does not take maps of {size[0]}×{size[1]}, at "
+                        f"{name!r}. Leave that block out, or change its limits."
                     )
                 spec = None
         return self.conv(

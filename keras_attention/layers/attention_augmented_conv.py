@@ -85,9 +85,9 @@ class AttentionAugmentedConv2D(keras.layers.Layer):
         self.value_depth = self._depth("value_depth", value_depth)
         if self.value_depth >= filters:
             raise ValueError(
-                f"`value_depth` must leave the convolution a channel: {self.value_depth} "
-                f"(of `num_heads`={num_heads} heads) for {filters} filters. Use fewer "
-                "heads or a smaller `value_depth`."
+                "`value_depth` must leave the convolution a channel. Received: "
+                f"{value_depth!r}, {self.value_depth} over `num_heads`={num_heads} "
+                f"heads, for {filters} filters. Use fewer heads or a smaller depth."
             )
         self.qkv_kernel_size = odd_integer("qkv_kernel_size", qkv_kernel_size)
         self.relative = boolean("relative", relative)
@@ -236,8 +236,8 @@ class AttentionAugmentedConv2D(keras.layers.Layer):
             return max(1, per_head) * self.num_heads
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(
-                f"`{name}` must be an integer of at least 1, or a ratio of `filters` in "
-                f"(0, 1). Received: {value!r}."
+                f"`{name}` must be an integer of at least 1, or a ratio of `filters` "
+                f"in (0, 1). Received: {value!r}."
             )
         if value % self.num_heads:
             raise ValueError(

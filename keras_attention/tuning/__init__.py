@@ -1,1 +1,1 @@
-"""Search for where attention belongs, and which. Not built yet: see the README's list of what is."""
+"""Search for where attention belongs, and which. Still empty."""

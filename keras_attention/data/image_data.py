@@ -1,0 +1,215 @@
+"""A data set ready for training: splits, preprocessing and where it came from."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from keras_attention.choices import check_choice
+from keras_attention.data.augmentation import Augmentation, random_resized_crop
+from keras_attention.data.order import Order, draw_seed
+from keras_attention.data.preprocessing import Preprocessing
+from keras_attention.data.splits import ArraySplit, Split
+
+SPLITS = ("train", "validation", "test")
+BATCH_DRAWS, IMAGE_DRAWS = 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """Labelled images in up to three splits.
+
+    Args:
+        name: what it is called: `"cifar10"`.
+        preprocessing: how an image becomes a network's input.
+        train: the images to learn from.
+        validation: the images to choose by, or None.
+        test: the images to report on, or None.
+        source: JSON types: all that is needed to load it again with
+            `keras_attention.data.load(**source)`, or None if it came from arrays.
+    """
+
+    name: str
+    preprocessing: Preprocessing
+    train: Split
+    validation: Split | None = None
+    test: Split | None = None
+    source: dict | None = None
+    fingerprint: str | None = None
+
+    def __str__(self) -> str:
+        counts = ", ".join(
+            f"{name} {len(split):,}" for name, split in self.splits.items()
+        )
+        height, width, channels = self.preprocessing.input_shape
+        classes = self.preprocessing.classes
+        return f"{self.name}: {counts}; {height}×{width}×{channels}; {classes} classes"
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits there are, by name."""
+        found = {name: getattr(self, name) for name in SPLITS}
+        return {name: split for name, split in found.items() if split is not None}
+
+    def split(self, name: str) -> Split:
+        """A split by name.
+
+        Raises:
+            ValueError: there is no such split; the message names those there are.
+        """
+        return self.splits[check_choice(f"split of {self.name}", name, self.splits)]
+
+    def to_json(self) -> dict:
+        """What tells this data from other data, in JSON types."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "fingerprint": self.fingerprint,
+            "images": {name: len(split) for name, split in self.splits.items()},
+        }
+
+    def with_preprocessing(self, preprocessing: Preprocessing) -> ImageData:
+        """The same images, prepared for another network.
+
+        Raises:
+            ValueError: the classes or channels are others than this data's.
+        """
+        if preprocessing.class_names != self.preprocessing.class_names:
+            raise ValueError(
+                f"The network knows the classes {_short(preprocessing.class_names)}, "
+                f"but {self.name} has {_short(self.preprocessing.class_names)}"
+            )
+        if preprocessing.channels != self.preprocessing.channels:
+            raise ValueError(
+                f"The network takes {preprocessing.channels} channels, but the images "
+                f"of {self.name} have {self.preprocessing.channels}"
+            )
+        return dataclasses.replace(self, preprocessing=preprocessing)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Batches in an epoch of training; what fills none is left out.
+
+        Raises:
+            ValueError: there is less than one batch.
+        """
+        return Order(len(self.train), batch_size, 0, 0, 1).steps
+
+    def training(
+        self,
+        augmentation: Augmentation,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        first_epoch: int = 0,
+        epochs: int = 1,
+    ) -> tf.data.Dataset:
+        """Batches of the training split for epochs `first_epoch` … `epochs − 1`.
+
+        The batches are a function of (seed, epoch, step) alone. An epoch has
+        `len(train) // batch_size` of them: the rest is left out, another rest
+        each epoch. Pass that number to `fit` as `steps_per_epoch`.
+
+        Args:
+            augmentation: what to do to the images.
+            batch_size: images per batch, at least 1.
+            seed: 0 to 2³¹ − 1.
+            first_epoch: first epoch to deliver, from 0.
+            epochs: epoch to stop before.
+
+        Returns:
+            Dataset of `(float32 [batch, height, width, channels], int64 [batch])`
+            with known cardinality.
+
+        Raises:
+            ValueError: the split has less than one batch, or an argument is out
+                of range.
+        """
+        order = Order(len(self.train), batch_size, seed, first_epoch, epochs)
+
+        def finish(step, images_and_labels):
+            images, labels = images_and_labels
+            images = augmentation.batch(images, draw_seed(seed, BATCH_DRAWS, step))
+            return self.preprocessing.normalize(images), labels
+
+        return (
+            self._training_batches(order, augmentation)
+            .enumerate(start=order.first_step)
+            .map(finish, num_parallel_calls=tf.data.AUTOTUNE)
+            .apply(tf.data.experimental.assert_cardinality(order.total_steps))
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def evaluation(self, split: str, *, batch_size: int) -> tf.data.Dataset:
+        """Every image of a split once, in storage order, not augmented.
+
+        The last batch may be smaller than `batch_size`.
+
+        Returns:
+            Dataset of `(float32 [batch, height, width, channels], int64 [batch])`
+            with known cardinality.
+
+        Raises:
+            ValueError: there is no such split, or it is empty.
+        """
+        images = self.split(split)
+        if not len(images):
+            raise ValueError(f"The split {split!r} of {self.name} is empty")
+
+        def fit_size(image, label):
+            return self.preprocessing.fit_size(image), label
+
+        def normalize(batch, labels):
+            batch = tf.ensure_shape(batch, (None, *self.preprocessing.input_shape))
+            return self.preprocessing.normalize(batch), labels
+
+        return (
+            images.ordered()
+            .map(fit_size, num_parallel_calls=tf.data.AUTOTUNE)
+            .batch(batch_size)
+            .map(normalize, num_parallel_calls=tf.data.AUTOTUNE)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def _training_batches(
+        self, order: Order, augmentation: Augmentation
+    ) -> tf.data.Dataset:
+        """Batches of uint8 images of the network's size."""
+        if augmentation.resized_crop is None and isinstance(self.train, ArraySplit):
+            batches = self.train.batches(order).map(
+                lambda images, labels: (self.preprocessing.fit_size(images), labels),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
+        else:
+            batches = self._crops(order, augmentation).batch(
+                order.batch_size, drop_remainder=True
+            )
+        shape = (order.batch_size, *self.preprocessing.input_shape)
+        return batches.map(
+            lambda images, labels: (tf.ensure_shape(images, shape), labels)
+        )
+
+    def _crops(self, order: Order, augmentation: Augmentation) -> tf.data.Dataset:
+        """Single uint8 images of the network's size, out of images of any size."""
+
+        def crop(number, image_and_label):
+            image, label = image_and_label
+            if augmentation.resized_crop is None:
+                return self.preprocessing.fit_size(image), label
+            seed = draw_seed(order.seed, IMAGE_DRAWS, number)
+            size = self.preprocessing.size
+            area = augmentation.resized_crop
+            return random_resized_crop(image, size, area, seed), label
+
+        first = order.first_epoch * order.images_per_epoch
+        return (
+            self.train.samples(order)
+            .enumerate(start=first)
+            .map(crop, num_parallel_calls=tf.data.AUTOTUNE)
+        )
+
+
+def _short(names: tuple[str, ...], most: int = 5) -> str:
+    listed = ", ".join(names[:most])
+    return f"{listed}, … ({len(names)})" if len(names) > most else listed

@@ -1,0 +1,113 @@
+"""What a network expects of an image: it travels with every trained model."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Size, normalisation and classes of a network's input.
+
+    Args:
+        size: `(height, width)` in pixels, each at least 1.
+        channels: 1 or 3.
+        mean: per channel, in units of the full range (0 to 1).
+        std: per channel, in the same units, above 0.
+        class_names: one name per label; label `i` is `class_names[i]`.
+        crop_fraction: in evaluation the image is scaled, with its proportions
+            kept, until `size / crop_fraction` is covered, and the middle is cut
+            out. 0.875 is ImageNet's 224 of 256; 1 keeps all of a square image.
+
+    Raises:
+        ValueError: a value is out of its range, or the lengths disagree.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    class_names: tuple[str, ...]
+    crop_fraction: float = 1.0
+
+    def __post_init__(self):
+        if self.channels not in (1, 3):
+            raise ValueError(f"`channels` must be 1 or 3. Received: {self.channels}")
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise ValueError(
+                f"`size` must be (height, width), at least 1 each. "
+                f"Received: {self.size}"
+            )
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise ValueError(
+                f"`mean` and `std` need one value for each of {self.channels} "
+                f"channels. Received: mean={self.mean}, std={self.std}"
+            )
+        if min(self.std) <= 0:
+            raise ValueError(f"`std` must be above 0. Received: {self.std}")
+        if not 0 < self.crop_fraction <= 1:
+            raise ValueError(
+                f"`crop_fraction` must be in (0, 1]. Received: {self.crop_fraction}"
+            )
+        if len(self.class_names) < 2:
+            raise ValueError(
+                f"At least two classes are needed. Received: {self.class_names}"
+            )
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """`(height, width, channels)`."""
+        return (*self.size, self.channels)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    def fit_size(self, images: tf.Tensor) -> tf.Tensor:
+        """Scale and cut the middle, as evaluation does.
+
+        Args:
+            images: uint8, `[height, width, channels]` or a batch of such.
+
+        Returns:
+            uint8, `[*self.size, channels]` or a batch of such.
+        """
+        if self.crop_fraction == 1 and tuple(images.shape[-3:-1]) == self.size:
+            return images
+        height, width = self.size
+        actual = tf.cast(tf.shape(images)[-3:-1], tf.float32)
+        wanted = tf.constant([height, width], tf.float32)
+        scale = tf.reduce_max(wanted / self.crop_fraction / actual)
+        scaled = tf.cast(tf.round(tf.maximum(actual * scale, wanted)), tf.int32)
+        top, left = tf.unstack((scaled - [height, width]) // 2)
+        resized = resize(images, scaled)
+        return resized[..., top : top + height, left : left + width, :]
+
+    def normalize(self, images: tf.Tensor) -> tf.Tensor:
+        """`(images / 255 − mean) / std`: uint8 `[..., channels]` to float32."""
+        mean = tf.constant(self.mean, tf.float32) * 255
+        std = tf.constant(self.std, tf.float32) * 255
+        return (tf.cast(images, tf.float32) - mean) / std
+
+    def to_json(self) -> dict:
+        """A dictionary of JSON types."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, config: dict) -> Preprocessing:
+        """The inverse of `to_json`, also after a trip through a JSON file."""
+        tuples = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in config.items()
+        }
+        return cls(**tuples)
+
+
+def resize(images: tf.Tensor, size) -> tf.Tensor:
+    """Antialiased bilinear resize of uint8 images, rounded back to uint8."""
+    resized = tf.image.resize(images, size, antialias=True)
+    return tf.cast(tf.round(resized), tf.uint8)

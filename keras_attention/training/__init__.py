@@ -1,0 +1,42 @@
+"""Recipes, training that can go on where it stopped, evaluation, prediction."""
+
+from keras_attention.training.compilation import compile, jit_compile
+from keras_attention.training.evaluation import Evaluation, evaluate
+from keras_attention.training.fitting import fit
+from keras_attention.training.metrics import TopKError
+from keras_attention.training.optimizer import SGDL2
+from keras_attention.training.prediction import Prediction, predict
+from keras_attention.training.recipes import RECIPES, Recipe, recipe
+from keras_attention.training.run_folder import read_preprocessing, read_run
+from keras_attention.training.runs import (
+    Request,
+    evaluate_run,
+    load_trained,
+    predict_run,
+    train,
+)
+from keras_attention.training.schedules import WarmUp, learning_rate_schedule
+
+__all__ = [
+    "RECIPES",
+    "SGDL2",
+    "Evaluation",
+    "Prediction",
+    "Recipe",
+    "Request",
+    "TopKError",
+    "WarmUp",
+    "compile",
+    "evaluate",
+    "evaluate_run",
+    "fit",
+    "jit_compile",
+    "learning_rate_schedule",
+    "load_trained",
+    "predict",
+    "predict_run",
+    "read_preprocessing",
+    "read_run",
+    "recipe",
+    "train",
+]

@@ -1,0 +1,111 @@
+"""Checkpoints from which a run goes on exactly."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_attention.training.files import replace_file, write_json
+
+STATE_MEMBER = "keras_attention_state.json"
+FRESH = {"epoch": 0, "best": None, "best_epoch": None}
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """After each epoch, write `last.keras`, and `best.keras` if it is the best.
+
+    `last.keras` is an ordinary Keras file that also holds what Keras leaves out:
+    the states of random seeds, and the run's progress. One file, so that a crash
+    cannot leave a network of one epoch with the state of another. `state.json`
+    shows the progress to people and tools; nothing reads it back.
+
+    Args:
+        folder: where to write.
+        monitor: name of the metric that the best network has least of.
+        state: progress so far, from `restore` or `FRESH`.
+
+    Raises:
+        FloatingPointError: at the end of an epoch with a loss that is not finite;
+            the last checkpoint stays as it was.
+    """
+
+    def __init__(self, folder: Path, monitor: str, state: dict):
+        super().__init__()
+        self.folder = folder
+        self.monitor = monitor
+        self.state = dict(state)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise FloatingPointError(
+                f"The loss is {logs['loss']} after epoch {epoch + 1}: try a lower "
+                "learning rate. The checkpoints of earlier epochs are untouched"
+            )
+        value = float(logs[self.monitor])
+        self.state["epoch"] = epoch + 1
+        if self.state["best"] is None or value < self.state["best"]:
+            self.state |= {"best": value, "best_epoch": epoch + 1}
+            replace_file(self.folder / "best.keras", self.model.save)
+        replace_file(self.folder / "last.keras", self._save)
+        shown = self.state | {"monitor": self.monitor}
+        write_json(self.folder / "state.json", shown)
+
+    def _save(self, path: Path) -> None:
+        self.model.save(path)
+        extra = self.state | {"random": _random_states(self.model)}
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(STATE_MEMBER, json.dumps(extra))
+
+
+def restore(model: keras.Model, path: Path) -> dict:
+    """Put a compiled model into the state that a `last.keras` holds.
+
+    Restores weights, moving statistics, the optimizer's variables and step, and
+    random seeds.
+
+    Args:
+        model: compiled, of the same architecture.
+        path: the file.
+
+    Returns:
+        The progress: `epoch` (epochs done), `best`, `best_epoch`.
+
+    Raises:
+        ValueError: the file is damaged, no checkpoint of `Checkpoint`'s, or of
+            another architecture.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            state = json.loads(archive.read(STATE_MEMBER))
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ValueError(f"{path} holds no run to go on with: {error}") from error
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(path)
+    seeds = _random_variables(model)
+    saved = state.pop("random")
+    if len(seeds) != len(saved):
+        raise ValueError(
+            f"{path} has {len(saved)} random seeds, the model has {len(seeds)}: it is "
+            "of another architecture"
+        )
+    for variable, value in zip(seeds, saved, strict=True):
+        variable.assign(np.array(value, variable.dtype))
+    return state
+
+
+def _random_variables(model: keras.Model) -> list:
+    """Seed states: what `variables` has and `weights`, which Keras saves, has not."""
+    saved = {id(variable) for variable in model.weights}
+    return [variable for variable in model.variables if id(variable) not in saved]
+
+
+def _random_states(model: keras.Model) -> list[list[int]]:
+    return [
+        keras.ops.convert_to_numpy(variable).tolist()
+        for variable in _random_variables(model)
+    ]

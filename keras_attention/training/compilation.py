@@ -1,0 +1,83 @@
+"""Compile a network for a recipe."""
+
+from __future__ import annotations
+
+import keras
+
+from keras_attention.training.metrics import error_metrics
+from keras_attention.training.optimizer import SGDL2
+from keras_attention.training.recipes import Recipe
+from keras_attention.training.schedules import learning_rate_schedule
+
+
+def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
+    """Give a classifier the recipe's optimizer, the loss and the error metrics.
+
+    Args:
+        model: a classifier with one output `[batch, classes]`, softmax or logits.
+        recipe: what to train with.
+        steps_per_epoch: batches in an epoch; the schedule counts in steps.
+
+    Raises:
+        ValueError: the output is not of that kind.
+    """
+    optimizer = SGDL2(
+        learning_rate=learning_rate_schedule(recipe, steps_per_epoch),
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        l2=recipe.weight_decay,
+        l2_exclude=recipe.decay_exclude,
+    )
+    model.compile(
+        optimizer=optimizer,
+        loss=keras.losses.SparseCategoricalCrossentropy(
+            from_logits=gives_logits(model)
+        ),
+        metrics=error_metrics(model.output_shape[-1]),
+        jit_compile=jit_compile(),
+    )
+
+
+def jit_compile() -> bool | str:
+    """Keras' `jit_compile` for this device.
+
+    "auto" turns XLA on for TensorFlow on a CPU too, where it makes a training
+    step four times slower.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return "auto"
+    import tensorflow as tf
+
+    return "auto" if tf.config.list_logical_devices("GPU") else False
+
+
+def prepare_inference(model: keras.Model) -> None:
+    """Keep a model that was loaded without `compile` from XLA where it is slow."""
+    if jit_compile() is False:
+        model.jit_compile = False
+
+
+def gives_logits(model: keras.Model) -> bool:
+    """Whether a classifier's output is logits (True) or a softmax (False).
+
+    Raises:
+        ValueError: it is neither, as far as the last layer tells.
+    """
+    shape = model.output_shape
+    if not isinstance(shape, tuple) or len(shape) != 2:
+        raise ValueError(
+            "A classifier with one output [batch, classes] is needed. "
+            f"Received outputs of shape {shape}"
+        )
+    last = model.layers[-1]
+    if isinstance(last, keras.layers.Softmax):
+        return False
+    activation = getattr(last, "activation", None)
+    if activation is keras.activations.softmax:
+        return False
+    if activation is keras.activations.linear:
+        return True
+    raise ValueError(
+        "The last layer must end in a softmax or in nothing (logits). "
+        f"Received: {last.name} with activation {activation}"
+    )

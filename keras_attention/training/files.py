@@ -1,0 +1,58 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file aside, bring it to the disk, then put it in its place.
+
+    Whoever reads `path`, even after a crash, finds the old file or the new one.
+
+    Args:
+        path: the file to make or replace.
+        write: called with the path to write to, in the same folder, with the
+            same suffix.
+    """
+    aside = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        write(aside)
+        _to_disk(aside)
+        os.replace(aside, path)
+        _to_disk(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    replace_file(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, content) -> None:
+    """Write JSON whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path):
+    """Read JSON.
+
+    Raises:
+        ValueError: it is damaged; the message names the file.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON file: {error}") from error
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

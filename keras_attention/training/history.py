@@ -1,0 +1,72 @@
+"""The log of a run: `history.csv`, one row per epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+
+import keras
+
+from keras_attention.training.files import write_text
+
+
+class EpochFacts(keras.callbacks.Callback):
+    """Add the learning rate and the seconds of each epoch to the logs.
+
+    The learning rate is that of the epoch's last step. Seconds include the
+    validation. Must stand before the callbacks that write logs.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        optimizer = self.model.optimizer
+        # `learning_rate` is the next step's by now.
+        last_step = int(keras.ops.convert_to_numpy(optimizer.iterations)) - 1
+        # Keras keeps a schedule in `_learning_rate` and shows its value only.
+        rate = optimizer._learning_rate(last_step)
+        logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
+        logs["seconds"] = round(time.perf_counter() - self.began, 3)
+
+
+def read(path: Path) -> list[dict[str, float]]:
+    """The rows of a history, numbers as floats; "NA" and the like are left out."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [_numbers(row) for row in csv.DictReader(file)]
+
+
+def forget_after(path: Path, epoch: int) -> None:
+    """Drop the rows of epochs from `epoch` (counted from 0) on.
+
+    A run that dies between its log and its checkpoint has logged an epoch that
+    it will train again.
+    """
+    if not path.exists():
+        return
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        rows = [row for row in reader if int(row["epoch"]) < epoch]
+        fields = reader.fieldnames
+    if not rows:
+        path.unlink()
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fields)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def _numbers(row: dict[str, str]) -> dict[str, float]:
+    numbers = {}
+    for key, value in row.items():
+        try:
+            numbers[key] = float(value)
+        except ValueError:
+            continue
+    return numbers

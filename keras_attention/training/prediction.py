@@ -1,0 +1,98 @@
+"""Classes of image files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_attention.data.corruption import read_image
+from keras_attention.data.preprocessing import Preprocessing
+from keras_attention.training.compilation import gives_logits, prepare_inference
+from keras_attention.training.evaluation import predict_batch
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable classes of one image, the likeliest first."""
+
+    path: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+    def __str__(self) -> str:
+        pairs = zip(self.classes, self.probabilities, strict=True)
+        listed = ", ".join(f"{name} {100 * value:.1f} %" for name, value in pairs)
+        return f"{self.path}: {listed}"
+
+    def to_json(self) -> dict:
+        """A dictionary of JSON types."""
+        return {
+            "path": self.path,
+            "classes": list(self.classes),
+            "probabilities": list(self.probabilities),
+        }
+
+
+def predict(
+    model: keras.Model,
+    preprocessing: Preprocessing,
+    paths: Sequence[str | Path],
+    *,
+    top: int = 5,
+) -> list[Prediction]:
+    """Classify image files, prepared as evaluation prepares its images.
+
+    Args:
+        model: a classifier, softmax or logits.
+        preprocessing: what it expects.
+        paths: JPEG, PNG, BMP or GIF files.
+        top: classes to list; all of them where there are fewer.
+
+    Returns:
+        One `Prediction` per file, in the order of `paths`.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        ValueError: a file is no image, `paths` is empty, or `top` below 1.
+    """
+    if not paths:
+        raise ValueError("At least one image file is needed")
+    if top < 1:
+        raise ValueError(f"`top` must be at least 1. Received: {top}")
+    prepare_inference(model)
+    found = []
+    for start in range(0, len(paths), BATCH):
+        batch = [str(path) for path in paths[start : start + BATCH]]
+        images = np.stack([_input(path, preprocessing) for path in batch])
+        scores = predict_batch(model, images)
+        probabilities = _softmax(scores) if gives_logits(model) else scores
+        found += [
+            _prediction(path, row, preprocessing.class_names, top)
+            for path, row in zip(batch, probabilities, strict=True)
+        ]
+    return found
+
+
+def _input(path: str, preprocessing: Preprocessing) -> np.ndarray:
+    image = read_image(path, preprocessing.channels)
+    return preprocessing.normalize(preprocessing.fit_size(image)).numpy()
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def _prediction(path, probabilities, class_names, top: int) -> Prediction:
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    return Prediction(
+        path,
+        tuple(class_names[index] for index in best),
+        tuple(float(probabilities[index]) for index in best),
+    )

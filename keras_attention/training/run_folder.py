@@ -1,0 +1,129 @@
+"""The folder of a run: what was asked for, and what came out."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+
+import keras
+
+from keras_attention.data.preprocessing import Preprocessing
+from keras_attention.training.files import read_json, write_json
+from keras_attention.version import __version__
+
+RECORD = "run.json"
+FORMAT = 1
+# Data may move; its fingerprint tells whether it is still the same.
+PLACE = "data_dir"
+PACKAGES = ("keras", "tensorflow", "jax", "numpy")
+# What must not change between the sessions of one run.
+FIXED = ("model", "data", "preprocessing", "recipe", "seed", "dtype")
+
+
+def open_run(folder: Path, fixed: dict, *, command: str | None, resume: bool) -> None:
+    """Start a run's folder, or check that a session belongs to it.
+
+    Args:
+        folder: made if it is not there.
+        fixed: a value of JSON types for each of `FIXED`.
+        command: the command line, to be recorded.
+        resume: whether the run goes on.
+
+    Raises:
+        FileExistsError: there is a run and `resume` is False.
+        FileNotFoundError: there is none and `resume` is True.
+        ValueError: the run was started with other values; the message names them.
+    """
+    if resume:
+        record = read_run(folder)
+        refuse_differences(folder, {key: record[key] for key in FIXED}, fixed)
+        sessions = record["sessions"]
+    else:
+        refuse_existing(folder)
+        sessions = []
+    sessions.append(_session(command))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RECORD, {"format": FORMAT, **fixed, "sessions": sessions})
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raise FileExistsError if the folder holds a run."""
+    if (folder / RECORD).exists():
+        raise FileExistsError(
+            f"{folder} already holds a run: go on with it (--resume), or choose "
+            "another folder (--out)"
+        )
+
+
+def read_run(folder: Path) -> dict:
+    """The record of a run.
+
+    Raises:
+        FileNotFoundError: the folder holds no run.
+        ValueError: the record is damaged, or of another format.
+    """
+    path = folder / RECORD
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} holds no run: there is no {path}")
+    record = read_json(path)
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise ValueError(f"{path} is no record of format {FORMAT}")
+    return record
+
+
+def read_preprocessing(folder: Path) -> Preprocessing:
+    """What the run's network expects of an image."""
+    return Preprocessing.from_json(read_run(folder)["preprocessing"])
+
+
+def refuse_differences(folder: Path, old: dict, new: dict) -> None:
+    """Raise ValueError that names every field in which two records differ.
+
+    `old` comes from a JSON file; `new` is made like that (tuples become lists).
+    """
+    found = list(_differences(old, json.loads(json.dumps(new))))
+    if found:
+        listed = "; ".join(
+            f"{name}: {was!r} then, {now!r} now" for name, was, now in found
+        )
+        raise ValueError(
+            f"The run in {folder} was started with other settings: {listed}. "
+            "Leave them out to go on with it, or start a new run elsewhere"
+        )
+
+
+def _differences(old, new, name: str = ""):
+    """`(dotted name, old value, new value)` of every leaf that differs."""
+    if name.rpartition(".")[2] == PLACE:
+        return
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            inner = f"{name}.{key}" if name else key
+            yield from _differences(old.get(key), new.get(key), inner)
+    elif old != new:
+        yield name, old, new
+
+
+def _session(command: str | None) -> dict:
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": command,
+        "backend": keras.backend.backend(),
+        "versions": {
+            "keras_attention": __version__,
+            "python": platform.python_version(),
+            **{
+                name: _version(name) for name in ("keras", "tensorflow", "jax", "numpy")
+            },
+        },
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,275 @@
+"""Whole runs by name: what the command line does."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from keras_attention import applications
+from keras_attention.choices import check_choice
+from keras_attention.data import ImageData, load
+from keras_attention.data.order import check_seed
+from keras_attention.training.evaluation import Evaluation, evaluate
+from keras_attention.training.fitting import fit
+from keras_attention.training.prediction import Prediction, predict
+from keras_attention.training.recipes import Recipe, recipe
+from keras_attention.training.run_folder import (
+    read_preprocessing,
+    read_run,
+    refuse_differences,
+    refuse_existing,
+)
+
+# Families that can be built for small images; the others have one stem.
+STEM_FAMILIES = ("resnet", "resnext", "wideresnet18")
+# Images up to this many pixels wide get the stem without pooling.
+SMALL_IMAGE = 64
+DTYPES = ("float32", "mixed_bfloat16")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a run, in the words of the command line.
+
+    Args:
+        model: a name for `keras_attention.applications.build`.
+        data: a name for `keras_attention.data.load`.
+        attention: a name of an attention, or None.
+        stem: "imagenet" or "cifar", where the model has a choice; by default
+            "cifar" for images of up to 64×64 pixels.
+        recipe: a name for `keras_attention.training.recipe`.
+        epochs: in place of the recipe's.
+        batch_size: in place of the recipe's.
+        learning_rate: in place of the recipe's.
+        schedule: in place of the recipe's.
+        data_dir: as for `load`.
+        validation: as for `load`.
+        image_size: `(height, width)`, as for `load`.
+        limit: as for `load`.
+        seed: of the first weights, the splits, the order and the augmentation.
+        dtype: a Keras dtype policy: "float32" or "mixed_bfloat16".
+    """
+
+    model: str
+    data: str
+    attention: str | None = None
+    stem: str | None = None
+    recipe: str = "cifar"
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    schedule: str | None = None
+    data_dir: str | None = None
+    validation: float = 0.1
+    image_size: tuple[int, int] | None = None
+    limit: int | None = None
+    seed: int = 0
+    dtype: str = "float32"
+
+    def load_recipe(self) -> Recipe:
+        """The recipe with the changes asked for."""
+        return recipe(
+            self.recipe,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            schedule=self.schedule,
+        )
+
+    def load_data(self, *, download: bool = False) -> ImageData:
+        """The images."""
+        return load(
+            self.data,
+            data_dir=self.data_dir,
+            validation=self.validation,
+            image_size=self.image_size,
+            seed=self.seed,
+            limit=self.limit,
+            download=download,
+        )
+
+    def build(self, data: ImageData) -> keras.Model:
+        """The network, with its first weights drawn by the seed."""
+        keras.config.set_dtype_policy(self.dtype)
+        keras.utils.set_random_seed(self.seed)
+        shape = data.preprocessing.input_shape
+        return applications.build(
+            self.model,
+            attention=self.attention,
+            input_shape=shape,
+            classes=data.preprocessing.classes,
+            **self._stem(max(shape[:2])),
+        )
+
+    def _stem(self, side: int) -> dict[str, str]:
+        """The `stem` argument, for the networks that have it."""
+        if not self.model.lower().startswith(STEM_FAMILIES):
+            if self.stem is not None:
+                raise ValueError(
+                    f"{self.model!r} has one stem; `stem` is for "
+                    f"{', '.join(STEM_FAMILIES)}. Received: stem={self.stem!r}"
+                )
+            return {}
+        return {"stem": self.stem or ("cifar" if side <= SMALL_IMAGE else "imagenet")}
+
+
+def train(
+    *,
+    out: str | Path,
+    resume: bool = False,
+    stop_after: int | None = None,
+    download: bool = False,
+    command: str | None = None,
+    verbose: int | str = "auto",
+    **asked,
+) -> list[dict[str, float]]:
+    """Train a network by name, or go on with a run.
+
+    Args:
+        out: the run's folder.
+        resume: go on with the run in `out`. What is left out of `asked` is taken
+            from there; what is given must agree with it, but for `data_dir`.
+        stop_after: epochs to train at most in this call.
+        download: as for `keras_attention.data.load`.
+        command: the command line to record.
+        verbose: Keras' progress bar.
+        **asked: fields of `Request`.
+
+    Returns:
+        The history, as `fit` does.
+
+    Raises:
+        ValueError, FileExistsError, FileNotFoundError, ImportError,
+        FloatingPointError: as `fit`, `load` and `build` do.
+
+    Example:
+
+    >>> history = train(out="runs/x", model="cifarresnet-8", data="digits",
+    ...                 recipe="quick", epochs=1, verbose=0)  # doctest: +SKIP
+    """
+    out = Path(out)
+    request = _resumed(out, asked) if resume else _fresh(out, asked)
+    settings = request.load_recipe()
+    data = request.load_data(download=download)
+    model = request.build(data)
+    if verbose:
+        print(f"{request.model}, attention {request.attention}")
+        print(data)
+        print(settings)
+    return fit(
+        model,
+        data,
+        settings,
+        out=out,
+        seed=request.seed,
+        resume=resume,
+        stop_after=stop_after,
+        verbose=verbose,
+        description=dataclasses.asdict(request),
+        command=command,
+    )
+
+
+def evaluate_run(
+    path: str | Path,
+    *,
+    split: str = "test",
+    data_dir: str | None = None,
+    batch_size: int = 256,
+    limit: int | None = None,
+) -> Evaluation:
+    """Measure a run's network on the data that it was trained with.
+
+    Args:
+        path: a run's folder (its best network is taken) or a `.keras` file in it.
+        split: "test", "validation" or "train".
+        data_dir: where the data is now, if it moved.
+        batch_size: images at a time.
+        limit: most images, in place of the run's limit.
+
+    Raises:
+        FileNotFoundError: no run, no network, or no data there.
+        ValueError: the data did not come by name, or as `evaluate` does.
+    """
+    model, folder = load_trained(path)
+    source = read_run(folder)["data"]["source"]
+    if source is None:
+        raise ValueError(
+            f"The run in {folder} was trained on arrays, which a name cannot load: "
+            "use keras_attention.training.evaluate(model, data)"
+        )
+    changes = {"data_dir": data_dir, "limit": limit}
+    changes = {key: value for key, value in changes.items() if value is not None}
+    data = load(**(source | changes)).with_preprocessing(read_preprocessing(folder))
+    return evaluate(model, data, split=split, batch_size=batch_size)
+
+
+def predict_run(
+    path: str | Path, files: Sequence[str | Path], *, top: int = 5
+) -> list[Prediction]:
+    """Classify image files with a run's network; `path` as for `evaluate_run`."""
+    model, folder = load_trained(path)
+    return predict(model, read_preprocessing(folder), files, top=top)
+
+
+def load_trained(path: str | Path) -> tuple[keras.Model, Path]:
+    """A run's network and its folder.
+
+    Args:
+        path: a run's folder (its best network is taken) or a `.keras` file in it.
+
+    Raises:
+        FileNotFoundError: no run or no network there.
+        ValueError: the file is damaged.
+    """
+    path = Path(path)
+    folder, file = (
+        (path.parent, path) if path.suffix == ".keras" else (path, path / "best.keras")
+    )
+    read_run(folder)
+    if not file.exists():
+        raise FileNotFoundError(
+            f"There is no network {file}: the run has not finished an epoch"
+        )
+    return keras.saving.load_model(file, compile=False), folder
+
+
+def _fresh(out: Path, asked: dict) -> Request:
+    # Before minutes of loading data; `fit` looks again.
+    refuse_existing(out)
+    return _request(asked)
+
+
+def _resumed(out: Path, asked: dict) -> Request:
+    stored = read_run(out)["model"]
+    fields = {field.name for field in dataclasses.fields(Request)}
+    if set(stored) != fields:
+        raise ValueError(
+            f"The run in {out} was not started by name: go on with it by "
+            "keras_attention.training.fit(..., resume=True)"
+        )
+    request = _request({**stored, **asked})
+    refuse_differences(out, stored, dataclasses.asdict(request))
+    return request
+
+
+def _request(asked: dict) -> Request:
+    known = [field.name for field in dataclasses.fields(Request)]
+    for name in asked:
+        check_choice("option", name, known)
+    for name in ("model", "data"):
+        if asked.get(name) is None:
+            raise ValueError(f"`{name}` is needed to start a run")
+    request = Request(**asked)
+    check_seed(request.seed)
+    check_choice("dtype", request.dtype, DTYPES)
+    size, place = request.image_size, request.data_dir
+    return dataclasses.replace(
+        request,
+        image_size=None if size is None else tuple(size),
+        data_dir=None if place is None else str(Path(place).expanduser().resolve()),
+    )

@@ -1,0 +1,210 @@
+"""The command line, from training to a prediction, and every way to get it wrong."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_attention import cli
+
+TRAIN = ["train", "--model", "cifarresnet-8", "--data", "digits", "--quiet"]
+TRAIN += ["--recipe", "quick", "--epochs", "2", "--limit", "128", "--seed", "3"]
+TRAIN += ["--attention", "se"]
+
+
+def run(capsys, *argv):
+    """Exit status, standard output and standard error of a command."""
+    status = cli.main([str(each) for each in argv])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run that stopped after one epoch and was resumed."""
+    out = tmp_path_factory.mktemp("runs") / "x"
+    assert cli.main([*TRAIN, "--out", str(out), "--stop-after", "1"]) == 0
+    assert len((out / "history.csv").read_text().splitlines()) == 2
+    assert cli.main(["train", "--resume", "--out", str(out), "--quiet"]) == 0
+    return out
+
+
+def test_a_run_and_its_folder(finished):
+    names = {path.name for path in finished.iterdir()} - {"tensorboard"}
+    assert names == {
+        "run.json",
+        "history.csv",
+        "state.json",
+        "last.keras",
+        "best.keras",
+    }
+    assert len((finished / "history.csv").read_text().splitlines()) == 3
+    record = json.loads((finished / "run.json").read_text())
+    assert record["model"]["attention"] == "se"
+    commands = [session["command"] for session in record["sessions"]]
+    assert commands[0].startswith("keras-attention train --model cifarresnet-8")
+    assert "--resume" in commands[1]
+
+
+def test_going_on_with_a_finished_run_changes_nothing(finished, capsys):
+    before = (finished / "last.keras").read_bytes()
+    status, out, _ = run(capsys, "train", "--resume", "--out", finished)
+    assert status == 0 and "has all of its 2 epochs" in out
+    assert (finished / "last.keras").read_bytes() == before
+
+
+def test_evaluate(finished, capsys):
+    status, out, _ = run(capsys, "evaluate", finished)
+    assert status == 0
+    assert out.startswith("test: 128 images\ntop-1 error")
+    status, out, _ = run(
+        capsys, "evaluate", finished / "last.keras", "--split", "validation", "--json"
+    )
+    found = json.loads(out)
+    rows = (finished / "history.csv").read_text().splitlines()
+    last = dict(zip(rows[0].split(","), rows[-1].split(","), strict=True))
+    assert found["top1_error"] == pytest.approx(float(last["val_top1_error"]), abs=1e-3)
+
+
+def test_predict(finished, capsys, tmp_path):
+    image = tmp_path / "digit.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 11, 1), np.uint8)
+    image.write_bytes(tf.io.encode_png(pixels).numpy())
+    status, out, _ = run(capsys, "predict", finished, image, image, "--top", 2)
+    assert status == 0
+    lines = out.splitlines()
+    assert len(lines) == 2 and lines[0] == lines[1]
+    assert lines[0].startswith(f"{image}: ") and lines[0].count("%") == 2
+    status, out, _ = run(capsys, "predict", finished, image, "--top", 10, "--json")
+    (found,) = json.loads(out)
+    assert sum(found["probabilities"]) == pytest.approx(1, abs=1e-5)
+    assert sorted(found["classes"]) == [str(number) for number in range(10)]
+
+
+def test_summary(capsys):
+    pytest.importorskip("keras_attention.counting")
+    arguments = ("--attention", "se", "--input-shape", 8, 8, 1, "--classes", 10)
+    status, out, _ = run(capsys, "summary", "cifarresnet-8", *arguments)
+    assert status == 0 and out
+    status, out, _ = run(capsys, "summary", "cifarresnet-8", *arguments, "--json")
+    assert status == 0 and json.loads(out)
+
+
+NEW = ["train", "--out", "{new}", "--quiet"]
+RIGHT = ["--model", "cifarresnet-8", "--data", "digits"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([*NEW, "--data", "digits"], "`model` is needed"),
+        ([*NEW, "--model", "cifarresnet-8"], "`data` is needed"),
+        ([*NEW, "--model", "resnet19", "--data", "digits"], "'resnet19'"),
+        ([*NEW, *RIGHT, "--attention", "cbamm"], "'cbam'"),
+        ([*NEW, *RIGHT, "--recipe", "imagnet"], "'imagenet'"),
+        ([*NEW, *RIGHT, "--schedule", "cos"], "'cosine'"),
+        ([*NEW, *RIGHT, "--epochs", "0"], "epochs ≥ 1"),
+        ([*NEW, *RIGHT, "--limit", "0"], "at least 1 image"),
+        ([*NEW, *RIGHT, "--limit", "20"], "fewer than one batch of 128"),
+        ([*NEW, *RIGHT, "--validation", "1"], "fraction of the images"),
+        ([*NEW, *RIGHT, "--seed", "-1"], "from 0 to 2147483647"),
+        ([*NEW, *RIGHT, "--dtype", "bf16"], "'mixed_bfloat16'"),
+        ([*NEW, *RIGHT, "--stem", "cifar"], "has one stem"),
+        ([*NEW, *RIGHT, "--stop-after", "0"], "`stop_after` must be at least 1"),
+        (
+            [*NEW, "--model", "cifarresnet-8", "--data", "cifar1o"],
+            "Nearest: cifar10",
+        ),
+        (
+            [
+                *NEW,
+                "--model",
+                "cifarresnet-8",
+                "--data",
+                "folder",
+                "--data-dir",
+                "{new}",
+            ],
+            "There is no folder",
+        ),
+        (["train", "--resume", "--out", "{new}"], "holds no run"),
+        ([*TRAIN, "--out", "{run}"], "already holds a run"),
+        (
+            [
+                "train",
+                "--resume",
+                "--out",
+                "{run}",
+                "--seed",
+                "4",
+                "--model",
+                "resnet18",
+            ],
+            "model: 'cifarresnet-8' then, 'resnet18' now; seed: 3 then, 4 now",
+        ),
+        (["evaluate", "{new}"], "holds no run"),
+        (["evaluate", "{run}", "--split", "tests"], "'test'"),
+        (["predict", "{run}", "{new}.png"], "There is no image file"),
+        (["predict", "{run}", "{run}/run.json"], "run.json cannot be decoded"),
+        (["summary", "resnet51"], "'resnet50'"),
+    ],
+)
+def test_errors_are_one_line_and_status_2(finished, capsys, tmp_path, argv, message):
+    names = {"new": tmp_path / "new", "run": finished}
+    status, _, error = run(capsys, *(each.format(**names) for each in argv))
+    assert status == 2
+    assert error.startswith("keras-attention: error: ")
+    assert message in error
+    assert error.count("\n") == 1 and "Traceback" not in error
+    assert not (tmp_path / "new").exists()
+
+
+def test_debug_shows_the_error_itself(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no run"):
+        cli.main(["evaluate", str(tmp_path), "--debug"])
+
+
+def test_a_damaged_network_is_refused(finished, capsys, tmp_path):
+    for name in ("run.json", "last.keras"):
+        (tmp_path / name).write_bytes((finished / name).read_bytes()[:900])
+    status, _, error = run(capsys, "evaluate", tmp_path / "last.keras")
+    assert status == 2 and "run.json is no JSON file" in error
+    (tmp_path / "run.json").write_bytes((finished / "run.json").read_bytes())
+    status, _, error = run(capsys, "evaluate", tmp_path / "last.keras")
+    assert status == 2 and "last.keras" in error
+
+
+def test_interrupted_says_how_to_go_on(capsys, tmp_path, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras.Model, "fit", interrupted)
+    out = tmp_path / "my run"
+    status, _, error = run(capsys, *TRAIN, "--out", out)
+    assert status == 130
+    assert f"keras-attention train --resume --out '{out}'" in error
+
+
+def test_mixed_precision_trains(capsys, tmp_path):
+    argv = [*TRAIN, "--dtype", "mixed_bfloat16", "--epochs", "1"]
+    status, _, error = run(capsys, *argv, "--out", tmp_path / "x")
+    assert status == 0, error
+    model = keras.saving.load_model(tmp_path / "x/last.keras", compile=False)
+    assert model.layers[2].compute_dtype == "bfloat16"
+
+
+def test_the_module_is_the_command():
+    command = [sys.executable, "-m", "keras_attention", "train", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "--resume" in done.stdout
+
+
+def test_a_missing_extra_is_named_with_its_remedy(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    status, _, error = run(capsys, *TRAIN, "--out", tmp_path / "x")
+    assert status == 2
+    assert "pip install 'keras_attention[data]'" in error and "'digits'" in error
