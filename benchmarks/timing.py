@@ -63,7 +63,8 @@ def machine():
                 break
     backend = keras.backend.backend()
     version = __import__(backend).__version__
-    return f"{model}, {os.cpu_count()} cores; {backend} {version}, keras {keras.__version__}"
+    software = f"{backend} {version}, keras {keras.__version__}"
+    return f"{model}, {os.cpu_count()} cores; {software}"
 
 
 def peak_megabytes():

@@ -81,7 +81,7 @@ def _evaluate(arguments: argparse.Namespace, argv: list[str]) -> None:
         batch_size=arguments.batch_size,
         limit=arguments.limit,
     )
-    _show(evaluation, evaluation.to_json(), arguments.json)
+    _show(evaluation, evaluation.to_dict(), arguments.json)
 
 
 def _predict(arguments: argparse.Namespace, argv: list[str]) -> None:
@@ -91,7 +91,7 @@ def _predict(arguments: argparse.Namespace, argv: list[str]) -> None:
         arguments.path, arguments.images, top=arguments.top
     )
     text = "\n".join(map(str, predictions))
-    _show(text, [each.to_json() for each in predictions], arguments.json)
+    _show(text, [each.to_dict() for each in predictions], arguments.json)
 
 
 def _summary(arguments: argparse.Namespace, argv: list[str]) -> None:
@@ -104,7 +104,7 @@ def _summary(arguments: argparse.Namespace, argv: list[str]) -> None:
         given["input_shape"] = tuple(given["input_shape"])
     model = applications.build(arguments.model, attention=arguments.attention, **given)
     found = complexity(model)
-    _show(found, found.to_json(), arguments.json)
+    _show(found, found.to_dict(), arguments.json)
 
 
 def _show(text: object, content: object, as_json: bool) -> None:

@@ -6,9 +6,9 @@ from keras_attention.applications.common import (
     finish,
     image_input,
 )
-from keras_attention.attention import AttentionPlan
 from keras_attention.blocks import NetworkStyle, depthwise_separable_block
 from keras_attention.layers.checks import positive_integer
+from keras_attention.plan import AttentionPlan
 
 # (filters, strides) of the 13 blocks, by stage; a stage begins where the stride is 2.
 STAGES = (

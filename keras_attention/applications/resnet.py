@@ -9,11 +9,11 @@ from keras_attention.applications.common import (
     finish,
     image_input,
 )
-from keras_attention.attention import AttentionPlan
 from keras_attention.blocks import BLOCKS, NetworkStyle
 from keras_attention.blocks.residual import BlockOptions
 from keras_attention.choices import check_choice
 from keras_attention.layers.checks import positive_integer
+from keras_attention.plan import AttentionPlan
 
 STEMS = ("imagenet", "cifar")
 SHORTCUTS = ("projection", "pad")

@@ -61,7 +61,7 @@ class ImageData:
         """
         return self.splits[check_choice(f"split of {self.name}", name, self.splits)]
 
-    def to_json(self) -> dict:
+    def to_dict(self) -> dict:
         """What tells this data from other data, in JSON types."""
         return {
             "name": self.name,

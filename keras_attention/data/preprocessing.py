@@ -93,13 +93,13 @@ class Preprocessing:
         std = tf.constant(self.std, tf.float32) * 255
         return (tf.cast(images, tf.float32) - mean) / std
 
-    def to_json(self) -> dict:
+    def to_dict(self) -> dict:
         """A dictionary of JSON types."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, config: dict) -> Preprocessing:
-        """The inverse of `to_json`, also after a trip through a JSON file."""
+    def from_dict(cls, config: dict) -> Preprocessing:
+        """The inverse of `to_dict`, also after a trip through a JSON file."""
         tuples = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in config.items()

@@ -102,9 +102,12 @@ class AWConv2D(Conv2D):
         return ops.reshape(maps, (-1, *self.kernel_size, self.maps, self.filters))
 
     def convolution_op(self, inputs, kernel):
+        # A variable read inside a custom gradient would be asked for its own
+        # gradient; casting reads it here.
+        kernel = ops.cast(kernel, self.compute_dtype)
         return attention_weighted_conv2d(
             inputs,
-            ops.convert_to_tensor(kernel),
+            kernel,
             self.attention_map(inputs),
             residual=self.combine == "residual",
             strides=self.strides,

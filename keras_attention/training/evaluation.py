@@ -72,7 +72,7 @@ class Evaluation:
             lines.append(f"  {name:<{width}}  {shown}  of {count:,}")
         return "\n".join(lines)
 
-    def to_json(self) -> dict:
+    def to_dict(self) -> dict:
         """A dictionary of JSON types."""
         return {
             "split": self.split,

@@ -81,9 +81,9 @@ def fit(
     compile(model, recipe, steps)
     fixed = {
         "model": description or describe(model),
-        "data": data.to_json(),
-        "preprocessing": data.preprocessing.to_json(),
-        "recipe": recipe.to_json(),
+        "data": data.to_dict(),
+        "preprocessing": data.preprocessing.to_dict(),
+        "recipe": recipe.to_dict(),
         "seed": seed,
         "dtype": keras.config.dtype_policy().name,
     }

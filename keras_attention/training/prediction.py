@@ -30,7 +30,7 @@ class Prediction:
         listed = ", ".join(f"{name} {100 * value:.1f} %" for name, value in pairs)
         return f"{self.path}: {listed}"
 
-    def to_json(self) -> dict:
+    def to_dict(self) -> dict:
         """A dictionary of JSON types."""
         return {
             "path": self.path,

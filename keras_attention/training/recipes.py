@@ -93,7 +93,7 @@ class Recipe:
             lines.append(f"  {field.name:<15}{getattr(self, field.name)}")
         return "\n".join(lines)
 
-    def to_json(self) -> dict:
+    def to_dict(self) -> dict:
         """A dictionary of JSON types."""
         return dataclasses.asdict(self)
 

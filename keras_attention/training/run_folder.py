@@ -76,7 +76,7 @@ def read_run(folder: Path) -> dict:
 
 def read_preprocessing(folder: Path) -> Preprocessing:
     """What the run's network expects of an image."""
-    return Preprocessing.from_json(read_run(folder)["preprocessing"])
+    return Preprocessing.from_dict(read_run(folder)["preprocessing"])
 
 
 def refuse_differences(folder: Path, old: dict, new: dict) -> None:
@@ -115,9 +115,7 @@ def _session(command: str | None) -> dict:
         "versions": {
             "keras_attention": __version__,
             "python": platform.python_version(),
-            **{
-                name: _version(name) for name in ("keras", "tensorflow", "jax", "numpy")
-            },
+            **{name: _version(name) for name in PACKAGES},
         },
     }
 

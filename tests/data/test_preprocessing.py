@@ -53,7 +53,7 @@ def test_every_size_becomes_the_networks(shape, fraction):
 
 def test_json_round_trip():
     one = preprocessing((4, 5), crop_fraction=0.875)
-    assert Preprocessing.from_json(json.loads(json.dumps(one.to_json()))) == one
+    assert Preprocessing.from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
 
 @pytest.mark.parametrize(

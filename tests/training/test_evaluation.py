@@ -35,7 +35,7 @@ def test_it_prints_all_of_it():
         "  dog  100.00 %  of 4",
         "  emu  no images  of 0",
     ]
-    assert found.to_json()["class_accuracy"] == {"cat": 75.0, "dog": 100.0, "emu": None}
+    assert found.to_dict()["class_accuracy"] == {"cat": 75.0, "dog": 100.0, "emu": None}
 
 
 def test_outputs_that_are_no_numbers_are_refused(make_model, digits):
