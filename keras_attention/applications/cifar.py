@@ -117,7 +117,7 @@ def _join(convs, attention):
             "AAWideResNet takes one `attention` for all blocks. Received a dict by "
             "block; use WideResNet with a dict whose entries contain AA() instead."
         )
-    return (convs, *as_specs(attention))
+    return as_specs((convs, attention))
 
 
 def _blocks_per_stage(name, depth, step, offset):

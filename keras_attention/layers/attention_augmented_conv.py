@@ -13,6 +13,9 @@ from keras_attention.ops.relative_logits import relative_logits_2d
 
 __all__ = ["AA", "AttentionAugmentedConv2D"]
 
+# The layer's three convolutions, each of which may be an attention of its own.
+PARTS = ("conv_attention", "qkv_attention", "output_attention")
+
 
 @keras.saving.register_keras_serializable("keras_attention")
 class AttentionAugmentedConv2D(keras.layers.Layer):
@@ -91,10 +94,9 @@ class AttentionAugmentedConv2D(keras.layers.Layer):
             )
         self.qkv_kernel_size = odd_integer("qkv_kernel_size", qkv_kernel_size)
         self.relative = boolean("relative", relative)
+        parts = (conv_attention, qkv_attention, output_attention)
         self.specs = {
-            "conv_attention": as_spec(conv_attention, "conv"),
-            "qkv_attention": as_spec(qkv_attention, "conv"),
-            "output_attention": as_spec(output_attention, "conv"),
+            name: as_spec(part, "conv") for name, part in zip(PARTS, parts, strict=True)
         }
         common = {
             "use_bias": boolean("use_bias", use_bias),
@@ -291,10 +293,14 @@ class AA(AttentionSpec):
     min_key_depth_per_head: int = 20
     qkv_kernel_size: int = 1
     relative: bool = True
-    conv_attention: AttentionSpec | str | None = None
-    qkv_attention: AttentionSpec | str | None = None
-    output_attention: AttentionSpec | str | None = None
+    conv_attention: AttentionSpec | None = None
+    qkv_attention: AttentionSpec | None = None
+    output_attention: AttentionSpec | None = None
     max_positions: int | None = 1024
+
+    def __post_init__(self):
+        for name in PARTS:  # a name or a dict means the spec that it stands for
+            object.__setattr__(self, name, as_spec(getattr(self, name), "conv"))
 
     def options(self):
         options = super().options()

@@ -7,8 +7,10 @@ import keras
 from keras_attention.attention import AttentionSpec, register
 from keras_attention.choices import check_choice
 from keras_attention.layers.channel_attention import ChannelAttention
+from keras_attention.layers.checks import odd_integer
 from keras_attention.layers.gate import Gate
 from keras_attention.layers.spatial_attention import SpatialAttention
+from keras_attention.ops.pooling import check_statistics
 
 __all__ = ["CBAM", "CBAMSpec"]
 
@@ -57,6 +59,10 @@ class CBAM(Gate):
     ):
         super().__init__(**kwargs)
         self.order = check_choice("order", order, ORDERS)
+        # The parts would name their own arguments, not these.
+        check_statistics("channel_pooling", channel_pooling)
+        check_statistics("spatial_pooling", spatial_pooling)
+        odd_integer("spatial_kernel_size", spatial_kernel_size)
         common = {"data_format": self.data_format, "dtype": self.dtype_policy}
         self.channel_attention = ChannelAttention(
             reduction_ratio,
