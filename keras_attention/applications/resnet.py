@@ -151,38 +151,33 @@ def _stem(x, style, stem, width, preactivation):
 
 
 _WIDTHS = (64, 128, 256, 512)
-_HE = "of He et al., arXiv:1512.03385."
 
-ResNet18 = constructor(
-    "ResNet18", ResNet, f"ResNet-18 {_HE}", depths=(2, 2, 2, 2), widths=_WIDTHS,
-    block="basic",
-)  # fmt: skip
-ResNet34 = constructor(
-    "ResNet34", ResNet, f"ResNet-34 {_HE}", depths=(3, 4, 6, 3), widths=_WIDTHS,
-    block="basic",
-)  # fmt: skip
-ResNet50 = constructor(
-    "ResNet50", ResNet, f"ResNet-50 {_HE}", depths=(3, 4, 6, 3), widths=_WIDTHS,
-    block="bottleneck",
-)  # fmt: skip
-ResNet101 = constructor(
-    "ResNet101", ResNet, f"ResNet-101 {_HE}", depths=(3, 4, 23, 3), widths=_WIDTHS,
-    block="bottleneck",
-)  # fmt: skip
-ResNet152 = constructor(
-    "ResNet152", ResNet, f"ResNet-152 {_HE}", depths=(3, 8, 36, 3), widths=_WIDTHS,
-    block="bottleneck",
-)  # fmt: skip
-ResNeXt50 = constructor(
-    "ResNeXt50", ResNet, "ResNeXt-50 (32×4d) of Xie et al., arXiv:1611.05431.",
-    depths=(3, 4, 6, 3), widths=_WIDTHS, block="bottleneck", groups=32,
-    width_per_group=4,
-)  # fmt: skip
-ResNeXt101 = constructor(
-    "ResNeXt101", ResNet, "ResNeXt-101 (32×4d) of Xie et al., arXiv:1611.05431.",
-    depths=(3, 4, 23, 3), widths=_WIDTHS, block="bottleneck", groups=32,
-    width_per_group=4,
-)  # fmt: skip
+
+def _table_row(name, depths, block, source="He et al., arXiv:1512.03385", **more):
+    return constructor(
+        name,
+        ResNet,
+        f"{name} of {source}.",
+        depths=depths,
+        widths=_WIDTHS,
+        block=block,
+        **more,
+    )
+
+
+_RESNEXT = {
+    "source": "Xie et al., arXiv:1611.05431, in its 32×4d form",
+    "groups": 32,
+    "width_per_group": 4,
+}
+
+ResNet18 = _table_row("ResNet18", (2, 2, 2, 2), "basic")
+ResNet34 = _table_row("ResNet34", (3, 4, 6, 3), "basic")
+ResNet50 = _table_row("ResNet50", (3, 4, 6, 3), "bottleneck")
+ResNet101 = _table_row("ResNet101", (3, 4, 23, 3), "bottleneck")
+ResNet152 = _table_row("ResNet152", (3, 8, 36, 3), "bottleneck")
+ResNeXt50 = _table_row("ResNeXt50", (3, 4, 6, 3), "bottleneck", **_RESNEXT)
+ResNeXt101 = _table_row("ResNeXt101", (3, 4, 23, 3), "bottleneck", **_RESNEXT)
 
 
 def WideResNet18(width=1.5, **kwargs):

@@ -3,19 +3,16 @@
 from dataclasses import dataclass
 
 import keras
-from keras import ops
 
 from keras_attention.attention import AttentionSpec, register
-from keras_attention.layers.checks import boolean, hidden_units, positive_integer
-from keras_attention.layers.gate import Gate
-from keras_attention.ops.pooling import pool
+from keras_attention.layers.channel_attention import ChannelAttention
 
 __all__ = ["SE", "SqueezeExcitation"]
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class SqueezeExcitation(Gate):
-    """y = x ⊙ σ(W₂ ReLU(W₁ GAP(x) + b₁) + b₂).
+class SqueezeExcitation(ChannelAttention):
+    """y = x ⊙ σ(W₂ ReLU(W₁ GAP(x) + b₁) + b₂): channel attention of the mean alone.
 
     Args:
         reduction_ratio: int ≥ 1, divisor of the hidden width: C → C // r → C.
@@ -34,40 +31,12 @@ class SqueezeExcitation(Gate):
     """
 
     def __init__(self, reduction_ratio=16, use_bias=True, **kwargs):
-        super().__init__(**kwargs)
-        self.reduction_ratio = positive_integer("reduction_ratio", reduction_ratio)
-        self.use_bias = boolean("use_bias", use_bias)
-
-    def build_gate(self, channels, input_shape):
-        hidden = hidden_units(channels, self.reduction_ratio)
-        self.reduce = keras.layers.Dense(
-            hidden,
-            activation="relu",
-            use_bias=self.use_bias,
-            kernel_initializer="he_normal",
-            dtype=self.dtype_policy,
-            name="reduce",
-        )
-        self.expand = keras.layers.Dense(
-            channels,
-            activation="sigmoid",
-            use_bias=self.use_bias,
-            dtype=self.dtype_policy,
-            name="expand",
-        )
-        self.reduce.build((None, channels))
-        self.expand.build((None, hidden))
-
-    def attention_map(self, inputs):
-        pooled = ops.squeeze(pool(inputs, "avg", self.spatial_axes), self.spatial_axes)
-        return self.per_channel(self.expand(self.reduce(pooled)))
+        super().__init__(reduction_ratio, pooling=("avg",), use_bias=use_bias, **kwargs)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "reduction_ratio": self.reduction_ratio,
-            "use_bias": self.use_bias,
-        }
+        config = super().get_config()
+        del config["pooling"]
+        return config
 
 
 @register("se", site="block", layer=SqueezeExcitation)
