@@ -10,16 +10,18 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
 
-# Both backends; tests longer than a minute are marked slow and left to test-all.
+# Both backends. A file goes to one worker, so that what its tests share is made once.
+# Tests longer than a minute are marked slow and left to test-all.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "not slow"
+	KERAS_BACKEND=jax $(PYTEST) -m "not slow"
 
 test-all: $(VENV)/.installed-test
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n $(WORKERS)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n $(WORKERS)
+	KERAS_BACKEND=tensorflow $(PYTEST)
+	KERAS_BACKEND=jax $(PYTEST)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
