@@ -6,7 +6,7 @@ import os
 
 import keras
 
-from keras_attention.choices import check_choice
+from keras_attention.choices import check_choice, unknown
 from keras_attention.layers.checks import positive_integer
 
 COMMON_ARGUMENTS = """
@@ -167,6 +167,9 @@ def constructor(name, base, doc, **fixed):
     signature = inspect.Signature(parameters)
 
     def build(*args, **kwargs):
+        for key in kwargs:
+            if key not in signature.parameters:
+                raise unknown(f"argument of {name}", key, signature.parameters)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return base(**fixed, **bound.arguments)
