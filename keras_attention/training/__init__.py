@@ -1,6 +1,6 @@
 """Recipes, training that can go on where it stopped, evaluation, prediction."""
 
-from keras_attention.training.compilation import compile, jit_compile
+from keras_attention.training.compilation import compile
 from keras_attention.training.evaluation import Evaluation, evaluate
 from keras_attention.training.fitting import fit
 from keras_attention.training.metrics import TopKError
@@ -30,7 +30,6 @@ __all__ = [
     "evaluate",
     "evaluate_run",
     "fit",
-    "jit_compile",
     "learning_rate_schedule",
     "load_trained",
     "predict",

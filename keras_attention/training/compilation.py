@@ -34,27 +34,10 @@ def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
             from_logits=gives_logits(model)
         ),
         metrics=error_metrics(model.output_shape[-1]),
-        jit_compile=jit_compile(),
+        # By device: Keras leaves XLA out on a CPU with TensorFlow, where a training
+        # step takes several times as long with it.
+        jit_compile="auto",
     )
-
-
-def jit_compile() -> bool | str:
-    """Keras' `jit_compile` for this device.
-
-    "auto" turns XLA on for TensorFlow on a CPU too, where it makes a training
-    step four times slower.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return "auto"
-    import tensorflow as tf
-
-    return "auto" if tf.config.list_logical_devices("GPU") else False
-
-
-def prepare_inference(model: keras.Model) -> None:
-    """Keep a model that was loaded without `compile` from XLA where it is slow."""
-    if jit_compile() is False:
-        model.jit_compile = False
 
 
 def gives_logits(model: keras.Model) -> bool:

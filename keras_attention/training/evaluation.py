@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from keras_attention.data import ImageData, naming_corrupt_files
-from keras_attention.training.compilation import prepare_inference
 from keras_attention.training.fitting import check_fit
 
 
@@ -100,7 +99,6 @@ def evaluate(
             file, or outputs that are not finite.
     """
     check_fit(model, data)
-    prepare_inference(model)
     classes = data.preprocessing.classes
     confusion = np.zeros((classes, classes), np.int64)
     top5_hits = 0

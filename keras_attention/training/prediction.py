@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_attention.data.corruption import read_image
 from keras_attention.data.preprocessing import Preprocessing
-from keras_attention.training.compilation import gives_logits, prepare_inference
+from keras_attention.training.compilation import gives_logits
 from keras_attention.training.evaluation import predict_batch
 
 BATCH = 64
@@ -65,7 +65,6 @@ def predict(
         raise ValueError("At least one image file is needed")
     if top < 1:
         raise ValueError(f"`top` must be at least 1. Received: {top}")
-    prepare_inference(model)
     found = []
     for start in range(0, len(paths), BATCH):
         batch = [str(path) for path in paths[start : start + BATCH]]

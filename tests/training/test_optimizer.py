@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attention.training import SGDL2, jit_compile
+from keras_attention.training import SGDL2
 
 
 def torch_sgd(weight, gradients, rate, momentum, decay, nesterov=False):
@@ -76,7 +76,7 @@ def test_a_training_step_decays_by_name(make_model):
         model = make_model()
         optimizer = SGDL2(0.1, l2=l2, l2_exclude=("gamma", "beta", "bias"))
         loss = "sparse_categorical_crossentropy"
-        model.compile(optimizer, loss, jit_compile=jit_compile())
+        model.compile(optimizer, loss)
         start = [value.copy() for value in model.get_weights()]
         images = np.ones((4, 8, 8, 1), "float32")
         model.train_on_batch(images, np.zeros(4, "int64"))
