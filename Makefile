@@ -29,7 +29,7 @@ lint: $(VENV)/.installed-test
 
 $(VENV)/.installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[data,viz]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[data,logs]"
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

@@ -33,6 +33,11 @@ class AttentionSpec:
     site = None
     layer = None
 
+    def __post_init__(self):
+        for field in dataclasses.fields(self):  # lists, as JSON has, do not hash
+            if isinstance(getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
+
     def fields(self):
         """Field names and values."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -126,7 +131,10 @@ def register(name, *, site, layer, variants=None):
 
 @dataclasses.dataclass(frozen=True)
 class PerConv(AttentionSpec):
-    """A conv-site spec (or None) for each spatial convolution of a block, in order."""
+    """A conv-site spec (or None) for each spatial convolution of a block, in order.
+
+    For code that builds a network, not for files: it has no registered name.
+    """
 
     convs: tuple
 
@@ -140,6 +148,9 @@ class PerConv(AttentionSpec):
                 f"{count} spatial ones."
             )
         return self.convs[index]
+
+    def to_dict(self):
+        raise ValueError("PerConv has no registered name, and so no form for files.")
 
     def __str__(self):
         return " then ".join(str(spec or "plain") for spec in self.convs)
@@ -176,8 +187,6 @@ def spec(name, **options):
     for option in options:
         if option not in known:
             raise unknown(f"option of attention {name!r}", option, known)
-    # JSON has lists where the specs, hashable, have tuples.
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     return cls(**{**preset, **options})
 
 

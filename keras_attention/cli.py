@@ -149,7 +149,7 @@ def _add_train(commands) -> argparse.ArgumentParser:
     _add_size(parser)
     add("--limit", type=int, metavar="N", help="most images in each split")
     add("--seed", type=int, help="of weights, splits, order, augmentation (0)")
-    add("--dtype", help="float32 (default) or mixed_bfloat16")
+    add("--dtype", help="float32 (default), mixed_bfloat16 or mixed_float16")
     add("--stop-after", type=int, metavar="EPOCHS", help="stop, to resume later")
     add("--quiet", action="store_true", help="no progress bar")
     return parser

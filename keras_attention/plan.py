@@ -41,7 +41,8 @@ class AttentionPlan:
     Args:
         attention: what a user gave as `attention=`:
             - None, a name, a spec, or a list of specs: the same everywhere;
-            - a list with one entry (any of the former) per block;
+            - a list with one entry (any of the former, or a list of names) per
+              block;
             - a dict from block names, or patterns such as `"stage3_*"`, to
               entries; a full name goes before a pattern, other blocks get none.
             Specs of different sites in a tuple are always the former.
@@ -105,7 +106,8 @@ class AttentionPlan:
             raise ValueError(
                 f"`attention` has {len(attention)} entries and the network has "
                 f"{len(self.blocks)} blocks (by stage: {self.stages}). Give one entry "
-                f"per block, from {self.blocks[0]!r} to {self.blocks[-1]!r}."
+                f"per block, from {self.blocks[0]!r} to {self.blocks[-1]!r}. (Names "
+                "for the whole network are joined: 'aw_se', not ['aw', 'se'].)"
             )
         return True
 
@@ -140,9 +142,20 @@ class AttentionPlan:
         for name in self._slots():
             if name in entries:
                 self._place(name, as_specs(entries[name]))
-            elif name in patterns:
-                specs = as_specs(entries[patterns[name]])
-                self._place(name, [s for s in specs if self._has_site(name, s.site)])
+        for pattern in dict.fromkeys(patterns.values()):
+            found = [n for n in patterns if patterns[n] == pattern and n not in entries]
+            self._place_by_pattern(pattern, found, as_specs(entries[pattern]))
+
+    def _place_by_pattern(self, pattern, found, specs):
+        for s in specs:
+            if not any(self._has_site(name, s.site) for name in found):
+                raise ValueError(
+                    f"{s} has no {s.site!r} site at any block that {pattern!r} "
+                    "stands for. Stage-site attentions stand after the last block of "
+                    f"a stage: {sorted(self._stage_ends) or 'none here'}."
+                )
+        for name in found:
+            self._place(name, [s for s in specs if self._has_site(name, s.site)])
 
     def _has_site(self, name, site):
         if name == "stem":

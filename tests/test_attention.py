@@ -133,12 +133,7 @@ class TestSpecs:
     def test_dict_through_json_and_back(self, attention):
         text = json.dumps(attention.to_dict())
         (copy,) = as_specs(json.loads(text))
-        # A nested spec comes back as its dict; the layers it makes are the same.
-        arguments = (
-            {"filters": 32, "kernel_size": 3} if attention.site == "conv" else {}
-        )
-        one, other = (item.make(**arguments, name="x") for item in (attention, copy))
-        assert one.get_config() == other.get_config()
+        assert copy == attention and hash(copy) == hash(attention)
         assert json.dumps(copy.to_dict()) == text
 
     def test_dicts_in_a_list(self):

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from keras_attention.applications.common import COMMON_ARGUMENTS
+from keras_attention.applications.common import COMMON_ARGUMENTS, names_arguments
 from keras_attention.applications.resnet import ResNet
-from keras_attention.attention import PerConv, as_specs
+from keras_attention.attention import AttentionSpec, PerConv, as_specs
 from keras_attention.choices import unknown
 from keras_attention.layers.attention_augmented_conv import AA
 from keras_attention.layers.aw_conv import AW
@@ -13,6 +13,7 @@ from keras_attention.layers.checks import positive_integer
 AW_VARIANTS = (None, 0, 1, 2, 3)
 
 
+@names_arguments(ResNet)
 def CifarResNet(depth=20, classes=10, **kwargs):
     """ResNet of depth 6n + 2 for 32×32 images, with parameter-free shortcuts.
 
@@ -32,6 +33,7 @@ def CifarResNet(depth=20, classes=10, **kwargs):
     return ResNet((blocks,) * 3, (16, 32, 64), "basic", **options)
 
 
+@names_arguments(ResNet)
 def WideResNet(depth=28, width=10, classes=10, **kwargs):
     """Wide ResNet WRN-depth-width for 32×32 images, with pre-activation blocks.
 
@@ -54,6 +56,7 @@ def WideResNet(depth=28, width=10, classes=10, **kwargs):
     return ResNet((blocks,) * 3, widths, "preactivation", **options)
 
 
+@names_arguments(ResNet)
 def AAWideResNet(
     depth=28,
     width=10,
@@ -74,8 +77,8 @@ def AAWideResNet(
         aw_variant: None, or where AW-convolution joins in: 0, the block's second
             3×3; 1, the convolution beside the attention; 2, the query-key-value
             convolution; 3, the attention's output convolution.
-        attention: for the block and stage sites, as in `ResNet` (no dict by block);
-            the conv site is taken.
+        attention: for the block and stage sites: a name, a spec or a list of specs,
+            the same in all blocks; the conv site is taken.
         key_depth, value_depth, num_heads, min_key_depth_per_head, qkv_kernel_size:
             of `AttentionAugmentedConv2D`.
 
@@ -96,6 +99,7 @@ def AAWideResNet(
         num_heads=num_heads,
         min_key_depth_per_head=min_key_depth_per_head,
         qkv_kernel_size=qkv_kernel_size,
+        max_positions=None,
         **({parts[aw_variant]: AW()} if aw_variant in parts else {}),
     )
     convs = PerConv((augmented, AW() if aw_variant == 0 else None))
@@ -106,16 +110,19 @@ def AAWideResNet(
     )
 
 
-AAWideResNet.__doc__ += COMMON_ARGUMENTS
 WideResNet.__doc__ += COMMON_ARGUMENTS
 CifarResNet.__doc__ += COMMON_ARGUMENTS
 
 
 def _join(convs, attention):
-    if isinstance(attention, Mapping) and "name" not in attention:
+    by_block = isinstance(attention, list) and not all(
+        isinstance(item, AttentionSpec) for item in attention
+    )
+    if by_block or (isinstance(attention, Mapping) and "name" not in attention):
         raise ValueError(
-            "AAWideResNet takes one `attention` for all blocks. Received a dict by "
-            "block; use WideResNet with a dict whose entries contain AA() instead."
+            "AAWideResNet takes one `attention` for all blocks: a name, a spec, or a "
+            f"list of specs. Received: {attention!r}. By block use WideResNet, with "
+            "AA() in the entries."
         )
     return as_specs((convs, attention))
 

@@ -1,5 +1,6 @@
 """What every application shares: input, head, weights, and naming."""
 
+import functools
 import inspect
 import math
 import os
@@ -52,8 +53,8 @@ def image_input(input_tensor, input_shape, default_shape, data_format):
             if data_format == "channels_last"
             else (channels, height, width)
         )
-    channels = input_shape[-1 if data_format == "channels_last" else 0]
-    if len(input_shape) != 3 or channels is None:
+    shaped = isinstance(input_shape, list | tuple) and len(input_shape) == 3
+    if not shaped or input_shape[2 if data_format == "channels_last" else 0] is None:
         raise ValueError(
             "`input_shape` must be (height, width, channels), channels known (channels "
             f"first with that data_format). Received: {input_shape!r} with "
@@ -150,6 +151,34 @@ def _load(model, weights):
     model.load_weights(weights)
 
 
+def names_arguments(base=None):
+    """Decorator: a misspelt argument is an error that lists them, nearest first.
+
+    Args:
+        base: the network that the decorated one hands its `**kwargs` to.
+    """
+
+    def decorate(network):
+        parameters = inspect.signature(network).parameters
+        known = [n for n, p in parameters.items() if p.kind is not p.VAR_KEYWORD]
+        known += inspect.signature(base).parameters if base else []
+
+        @functools.wraps(network)
+        def build(*args, **kwargs):
+            _check_names(network.__name__, kwargs, known)
+            return network(*args, **kwargs)
+
+        return build
+
+    return decorate
+
+
+def _check_names(network, given, known):
+    for name in given:
+        if name not in known:
+            raise unknown(f"argument of {network}", name, known)
+
+
 def constructor(name, base, doc, **fixed):
     """A network as a row of a table: `base` with some arguments fixed.
 
@@ -167,9 +196,7 @@ def constructor(name, base, doc, **fixed):
     signature = inspect.Signature(parameters)
 
     def build(*args, **kwargs):
-        for key in kwargs:
-            if key not in signature.parameters:
-                raise unknown(f"argument of {name}", key, signature.parameters)
+        _check_names(name, kwargs, signature.parameters)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return base(**fixed, **bound.arguments)

@@ -5,9 +5,10 @@ from keras_attention.applications.common import (
     check_data_format,
     finish,
     image_input,
+    names_arguments,
 )
 from keras_attention.blocks import NetworkStyle, depthwise_separable_block
-from keras_attention.layers.checks import positive_integer
+from keras_attention.layers.checks import positive_integer, positive_number
 from keras_attention.plan import AttentionPlan
 
 # (filters, strides) of the 13 blocks, by stage; a stage begins where the stride is 2.
@@ -20,6 +21,7 @@ STAGES = (
 )
 
 
+@names_arguments()
 def MobileNet(
     input_shape=None,
     alpha=1.0,
@@ -36,8 +38,7 @@ def MobileNet(
     pyramid=False,
     data_format=None,
 ):
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or alpha <= 0:
-        raise ValueError(f"`alpha` must be a number above 0. Received: {alpha!r}.")
+    positive_number("alpha", alpha)
     positive_integer("depth_multiplier", depth_multiplier)
     plan = AttentionPlan(attention, [len(stage) for stage in STAGES], stem=True)
     data_format = check_data_format(data_format)
@@ -57,6 +58,7 @@ def MobileNet(
             )
             x = style.attend(x, plan[key].stage, f"stage{s}_attention")
         stages.append((stride, x))
+    style.check_placed()
     return finish(
         inputs,
         x,

@@ -8,17 +8,19 @@ from keras_attention.applications.common import (
     constructor,
     finish,
     image_input,
+    names_arguments,
 )
 from keras_attention.blocks import BLOCKS, NetworkStyle
-from keras_attention.blocks.residual import BlockOptions
+from keras_attention.blocks.residual import BlockOptions, check_options
 from keras_attention.choices import check_choice
-from keras_attention.layers.checks import positive_integer
+from keras_attention.layers.checks import boolean, positive_integer, positive_number
 from keras_attention.plan import AttentionPlan
 
 STEMS = ("imagenet", "cifar")
 SHORTCUTS = ("projection", "pad")
 
 
+@names_arguments()
 def ResNet(
     depths,
     widths,
@@ -54,6 +56,9 @@ def ResNet(
         dropout,
     )
     make_block = BLOCKS[check_choice("block", block, BLOCKS)]
+    check_options(block, options)
+    positive_integer("stem_width", stem_width)
+    boolean("use_bias", use_bias)
     preactivation = block == "preactivation"
     default = (224, 224, 3) if stem == "imagenet" else (32, 32, 3)
     inputs = image_input(input_tensor, input_shape, default, data_format)
@@ -71,6 +76,7 @@ def ResNet(
     if preactivation:
         x = style.activate(style.norm(x, "head_norm"), "head_relu")
         stages[-1] = (stride, x)
+    style.check_placed()
     return finish(
         inputs,
         x,
@@ -136,7 +142,7 @@ def _stem(x, style, stem, width, preactivation):
     imagenet = stem == "imagenet"
     size, stride = (7, 2) if imagenet else (3, 1)
     x = style.conv(x, width, size, stride, name="stem_conv")
-    if not preactivation:
+    if imagenet or not preactivation:
         x = style.activate(style.norm(x, "stem_norm"), "stem_relu")
     if imagenet:
         # Zeros are neutral here: the ReLU's output is not negative.
@@ -180,6 +186,7 @@ ResNeXt50 = _table_row("ResNeXt50", (3, 4, 6, 3), "bottleneck", **_RESNEXT)
 ResNeXt101 = _table_row("ResNeXt101", (3, 4, 23, 3), "bottleneck", **_RESNEXT)
 
 
+@names_arguments(ResNet)
 def WideResNet18(width=1.5, **kwargs):
     """ResNet-18 with every stage `width` times as wide, the stem staying at 64.
 
@@ -189,8 +196,7 @@ def WideResNet18(width=1.5, **kwargs):
         width: float > 0.
         **kwargs: as `ResNet18`.
     """
-    if isinstance(width, bool) or not isinstance(width, int | float) or width <= 0:
-        raise ValueError(f"`width` must be a number above 0. Received: {width!r}.")
+    positive_number("width", width)
     kwargs.setdefault("name", f"wideresnet18-{width}")
     widths = tuple(int(base * width) for base in _WIDTHS)
     return ResNet((2, 2, 2, 2), widths, "basic", **kwargs)

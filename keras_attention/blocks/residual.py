@@ -4,11 +4,13 @@ Each is a function of (x, style, width, strides, sites, name, options) that retu
 the block's output; `sites` says which attention stands where.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import keras
 
 from keras_attention.blocks.shortcut import ZeroPadShortcut
+from keras_attention.layers.checks import boolean, positive_integer
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,15 @@ class BlockOptions:
     stride_in_1x1: bool = False
     shortcut: str = "projection"
     dropout: float = 0.0
+
+    def __post_init__(self):
+        positive_integer("groups", self.groups)
+        positive_integer("width_per_group", self.width_per_group)
+        boolean("stride_in_1x1", self.stride_in_1x1)
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise ValueError(
+                f"`dropout` must be a rate in [0, 1). Received: {self.dropout!r}."
+            )
 
 
 def basic_block(x, style, width, strides, sites, name, options):
@@ -107,3 +118,20 @@ BLOCKS = {
     "bottleneck": bottleneck_block,
     "preactivation": preactivation_block,
 }
+
+_USED = {
+    "basic": {"shortcut"},
+    "bottleneck": {"shortcut", "stride_in_1x1", "groups", "width_per_group"},
+    "preactivation": {"shortcut", "dropout"},
+}
+
+
+def check_options(block, options):
+    """Raises where an option is set that this kind of block does not have."""
+    for option in dataclasses.fields(options):
+        value = getattr(options, option.name)
+        if option.name not in _USED[block] and value != option.default:
+            raise ValueError(
+                f"`{option.name}` has no effect in a network of {block!r} blocks. "
+                f"Received: {value!r}. Leave it out, or use another `block`."
+            )

@@ -1,6 +1,6 @@
 """How every convolution, norm and activation of one network is made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 
@@ -24,6 +24,9 @@ class NetworkStyle:
     data_format: str = "channels_last"
     use_bias: bool = False
     activation: str = "relu"
+    # Specs by where they were asked for: put there, or declined for the map's size.
+    placed: set = field(default_factory=set, compare=False)
+    declined: dict = field(default_factory=dict, compare=False)
 
     @property
     def axis(self):
@@ -58,10 +61,23 @@ class NetworkStyle:
                         f"{spec} does not take maps of {size[0]}×{size[1]}, at "
                         f"{name!r}. Leave that block out, or change its limits."
                     )
+                self.declined[spec] = (name, size)
                 spec = None
+            else:
+                self.placed.add(spec)
         return self.conv(
             x, filters, kernel_size, strides, name=name, spec=spec, groups=groups
         )
+
+    def check_placed(self):
+        """Raises where a spec asked for the whole network stands nowhere in it."""
+        for spec, (name, size) in self.declined.items():
+            if spec not in self.placed:
+                raise ValueError(
+                    f"{spec} stands nowhere in this network: it declined every map, "
+                    f"the last one {size[0]}×{size[1]} at {name!r}. Use smaller images "
+                    "or raise its limit (for 'aa', `max_positions`)."
+                )
 
     def norm(self, x, name):
         """Batch norm with PyTorch's momentum (0.1 there is 0.9 here) and ε."""

@@ -29,6 +29,8 @@ class ImageData:
         test: the images to report on, or None.
         source: JSON types: all that is needed to load it again with
             `keras_attention.data.load(**source)`, or None if it came from arrays.
+        fingerprint: changes when the images or their splits do, so that a run can
+            tell whether it is still the same data.
     """
 
     name: str

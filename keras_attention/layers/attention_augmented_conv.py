@@ -1,5 +1,6 @@
 """Attention-augmented convolution (Bello et al., arXiv:1904.09925)."""
 
+import math
 from dataclasses import dataclass
 
 import keras
@@ -92,6 +93,13 @@ class AttentionAugmentedConv2D(keras.layers.Layer):
                 f"{value_depth!r}, {self.value_depth} over `num_heads`={num_heads} "
                 f"heads, for {filters} filters. Use fewer heads or a smaller depth."
             )
+        if (filters - self.value_depth) % positive_integer("groups", groups):
+            raise ValueError(
+                "`value_depth` must leave the convolution a multiple of `groups` "
+                f"channels. Received: {value_depth!r}, {self.value_depth} of {filters} "
+                f"filters, with groups={groups}. Give `value_depth` as a number of "
+                f"dimensions, a multiple of {math.lcm(groups, num_heads)}."
+            )
         self.qkv_kernel_size = odd_integer("qkv_kernel_size", qkv_kernel_size)
         self.relative = boolean("relative", relative)
         parts = (conv_attention, qkv_attention, output_attention)
@@ -115,6 +123,7 @@ class AttentionAugmentedConv2D(keras.layers.Layer):
             name="conv",
             **common,
         )
+        self._check_convolution(padding)
         self.data_format = self.conv.data_format
         self.qkv = make_conv(
             self.specs["qkv_attention"],
@@ -138,20 +147,25 @@ class AttentionAugmentedConv2D(keras.layers.Layer):
         self.qkv.build(input_shape)
         shape = self.qkv.compute_output_shape(input_shape)
         height, width = spatial_shape(shape, self.data_format)
-        convolved = self.conv.compute_output_shape(input_shape)
-        if spatial_shape(convolved, self.data_format) != (height, width):
-            raise ValueError(
-                "The convolution and the attention beside it must have maps of one "
-                f"size: {spatial_shape(convolved, self.data_format)} and "
-                f"{(height, width)}. Use padding='same' or 'symmetric'. Received: "
-                f"padding={self.conv.padding!r}."
-            )
         attended = list(shape)
         attended[channel_axis(self.data_format)] = self.value_depth
         self.output_conv.build(tuple(attended))
         if self.relative:
             self._build_embeddings(height, width)
         self.built = True
+
+    def _check_convolution(self, padding):
+        if not isinstance(self.conv, keras.layers.Conv2D):
+            raise ValueError(
+                "`conv_attention` must make a kind of Conv2D. Received: "
+                f"{self.specs['conv_attention']}."
+            )
+        if padding == "valid" and max(self.conv.kernel_size) > 1:
+            raise ValueError(
+                "The convolution and the attention beside it must have maps of one "
+                "size. Use padding='same' or 'symmetric'. Received: padding='valid' "
+                f"with a kernel of {self.conv.kernel_size}."
+            )
 
     def _build_embeddings(self, height, width):
         if height is None or width is None:
@@ -299,6 +313,7 @@ class AA(AttentionSpec):
     max_positions: int | None = 1024
 
     def __post_init__(self):
+        super().__post_init__()
         for name in PARTS:  # a name or a dict means the spec that it stands for
             object.__setattr__(self, name, as_spec(getattr(self, name), "conv"))
 

@@ -9,6 +9,7 @@ from keras_attention.attention import AttentionSpec, register
 from keras_attention.choices import check_choice
 from keras_attention.layers.checks import positive_integer
 from keras_attention.layers.convolution import Conv2D
+from keras_attention.layers.gate import check_image_shape
 from keras_attention.ops.layout import channel_axis
 from keras_attention.ops.pooling import adaptive_average_pool2d
 from keras_attention.ops.sample_conv import attention_weighted_conv2d
@@ -73,7 +74,9 @@ class AWConv2D(Conv2D):
         self.combine = check_choice("combine", combine, COMBINES)
 
     def build(self, input_shape):
-        channels = input_shape[channel_axis(self.data_format)]
+        axis = channel_axis(self.data_format)
+        check_image_shape(self, input_shape, axis)
+        channels = input_shape[axis]
         sharing = self.channel_sharing or channels
         if channels % sharing:
             raise ValueError(

@@ -10,6 +10,13 @@ def positive_integer(name, value):
     return value
 
 
+def positive_number(name, value):
+    """`value` if it is a number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise ValueError(f"`{name}` must be a number above 0. Received: {value!r}.")
+    return value
+
+
 def odd_integer(name, value):
     """`value` if it is an odd int of at least 1."""
     if positive_integer(name, value) % 2 == 0:

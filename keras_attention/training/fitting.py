@@ -85,7 +85,7 @@ def fit(
         "preprocessing": data.preprocessing.to_dict(),
         "recipe": recipe.to_dict(),
         "seed": seed,
-        "dtype": keras.config.dtype_policy().name,
+        "dtype": model.dtype_policy.name,
     }
     open_run(out, fixed, command=command, resume=resume)
     state = _progress(model, out)

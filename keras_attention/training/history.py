@@ -24,6 +24,8 @@ class EpochFacts(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         optimizer = self.model.optimizer
+        # Under mixed_float16 Keras wraps it, to scale the loss.
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         # `learning_rate` is the next step's by now.
         last_step = int(keras.ops.convert_to_numpy(optimizer.iterations)) - 1
         # Keras keeps a schedule in `_learning_rate` and shows its value only.

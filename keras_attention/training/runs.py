@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 
 from keras_attention import applications
+from keras_attention.attention import AttentionSpec
 from keras_attention.choices import check_choice
 from keras_attention.data import ImageData, load
 from keras_attention.data.order import check_seed
@@ -28,7 +29,7 @@ from keras_attention.training.run_folder import (
 STEM_FAMILIES = ("resnet", "resnext", "wideresnet18")
 # Images up to this many pixels wide get the stem without pooling.
 SMALL_IMAGE = 64
-DTYPES = ("float32", "mixed_bfloat16")
+DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Request:
     Args:
         model: a name for `keras_attention.applications.build`.
         data: a name for `keras_attention.data.load`.
-        attention: a name of an attention, or None.
+        attention: a name of an attention, a spec, or None.
         stem: "imagenet" or "cifar", where the model has a choice; by default
             "cifar" for images of up to 64×64 pixels.
         recipe: a name for `keras_attention.training.recipe`.
@@ -51,12 +52,12 @@ class Request:
         image_size: `(height, width)`, as for `load`.
         limit: as for `load`.
         seed: of the first weights, the splits, the order and the augmentation.
-        dtype: a Keras dtype policy: "float32" or "mixed_bfloat16".
+        dtype: a Keras dtype policy: "float32", "mixed_bfloat16" or "mixed_float16".
     """
 
     model: str
     data: str
-    attention: str | None = None
+    attention: str | dict | None = None
     stem: str | None = None
     recipe: str = "cifar"
     epochs: int | None = None
@@ -94,16 +95,20 @@ class Request:
 
     def build(self, data: ImageData) -> keras.Model:
         """The network, with its first weights drawn by the seed."""
-        keras.config.set_dtype_policy(self.dtype)
         keras.utils.set_random_seed(self.seed)
         shape = data.preprocessing.input_shape
-        return applications.build(
-            self.model,
-            attention=self.attention,
-            input_shape=shape,
-            classes=data.preprocessing.classes,
-            **self._stem(max(shape[:2])),
-        )
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.dtype)
+        try:
+            return applications.build(
+                self.model,
+                attention=self.attention,
+                input_shape=shape,
+                classes=data.preprocessing.classes,
+                **self._stem(max(shape[:2])),
+            )
+        finally:
+            keras.config.set_dtype_policy(before)
 
     def _stem(self, side: int) -> dict[str, str]:
         """The `stem` argument, for the networks that have it."""
@@ -193,10 +198,12 @@ def evaluate_run(
 
     Raises:
         FileNotFoundError: no run, no network, or no data there.
-        ValueError: the data did not come by name, or as `evaluate` does.
+        ValueError: the data did not come by name, changed since, or as `evaluate`
+            does.
     """
     model, folder = load_trained(path)
-    source = read_run(folder)["data"]["source"]
+    record = read_run(folder)["data"]
+    source = record["source"]
     if source is None:
         raise ValueError(
             f"The run in {folder} was trained on arrays, which a name cannot load: "
@@ -205,6 +212,13 @@ def evaluate_run(
     changes = {"data_dir": data_dir, "limit": limit}
     changes = {key: value for key, value in changes.items() if value is not None}
     data = load(**(source | changes)).with_preprocessing(read_preprocessing(folder))
+    if limit is None and data.fingerprint != record["fingerprint"]:
+        # Other images would be split otherwise: tested on what it was trained on.
+        raise ValueError(
+            f"The data {source['name']!r} is not what the run in {folder} was trained "
+            f"with: {record['fingerprint']} then, {data.fingerprint} now. To measure "
+            "on other images use keras_attention.training.evaluate(model, data)"
+        )
     return evaluate(model, data, split=split, batch_size=batch_size)
 
 
@@ -264,6 +278,17 @@ def _request(asked: dict) -> Request:
     for name in ("model", "data"):
         if asked.get(name) is None:
             raise ValueError(f"`{name}` is needed to start a run")
+        if not isinstance(asked[name], str):
+            raise ValueError(f"`{name}` is a name. Received: {asked[name]!r}")
+    attention = asked.get("attention")
+    if isinstance(attention, AttentionSpec):
+        asked = {**asked, "attention": attention.to_dict()}
+    elif not isinstance(attention, str | dict | None):
+        raise ValueError(
+            "`attention` of a run by name is a name or a spec, which its record can "
+            f"hold. Received: {attention!r}. For one entry per block build the network "
+            "yourself, and give it to keras_attention.training.fit"
+        )
     request = Request(**asked)
     check_seed(request.seed)
     check_choice("dtype", request.dtype, DTYPES)

@@ -12,6 +12,8 @@ from keras_attention.applications import (
     MobileNet,
     ResNet,
     ResNet18,
+    ResNet50,
+    ResNeXt50,
     WideResNet,
     WideResNet18,
 )
@@ -315,7 +317,20 @@ ERRORS = [
     (AAWideResNet, {"depth": 10, "attention": "aw"}, "Two attentions at one site"),
     # Two more specs than the blocks' own one: as many as WRN-10 has blocks.
     (AAWideResNet, {"depth": 10, "attention": "aw_se"}, "Two attentions at one site"),
-    (AAWideResNet, {"depth": 10, "attention": {"stage1_block1": "se"}}, "dict"),
+    (AAWideResNet, {"depth": 10, "attention": {"stage1_block1": "se"}}, "all blocks"),
+    (AAWideResNet, {"depth": 10, "attention": ["se", None, None]}, "all blocks"),
+    (ResNet18, {"groups": 32}, "`groups` has no effect.*'basic'.*32"),
+    (ResNet50, {"dropout": 0.5}, "`dropout` has no effect.*'bottleneck'.*0.5"),
+    (WideResNet, {"dropout": 1.0}, r"`dropout`.*\[0, 1\).*1.0"),
+    (WideResNet, {"stride_in_1x1": True}, "`stride_in_1x1` has no effect"),
+    (ResNet18, {"attention": {"stage4_*": "bam"}}, "no 'stage' site.*'stage4_\\*'"),
+    (ResNet18, {"attention": ["aw", "se"]}, "2 entries.*8 blocks.*'aw_se'"),
+    (ResNet18, {"attention": "aa", "input_shape": (1200, 1200, 3)}, "stands nowhere"),
+    (ResNet18, {"atention": "se"}, "argument of ResNet18.*'atention'.*'attention'"),
+    (CifarResNet, {"atention": "se"}, "argument of CifarResNet.*'attention'"),
+    (MobileNet, {"aplha": 0.5}, "argument of MobileNet.*'aplha'.*'alpha'"),
+    (ResNet18, {"input_shape": 224}, "`input_shape` must be.*224"),
+    (ResNeXt50, {"attention": "aa"}, "`value_depth`.*multiple of.*groups=32"),
 ]
 
 
@@ -377,3 +392,21 @@ class TestBuild:
     def test_wrong_names(self, name, message):
         with pytest.raises(ValueError, match=message):
             applications.build(name)
+
+
+def test_aa_wide_resnet_has_aa_in_every_block_at_any_size():
+    """It is what the network is, unlike `attention="aa"`, which has a limit."""
+    model = AAWideResNet(10, 1, input_shape=(48, 48, 3), aw_variant=1)
+    augmented = [
+        layer for layer in model.layers if isinstance(layer, AttentionAugmentedConv2D)
+    ]
+    assert len(augmented) == 3
+    assert all(isinstance(layer.conv, AWConv2D) for layer in augmented)
+
+
+def test_imagenet_stem_of_preactivation_blocks_pools_what_is_not_negative(rng):
+    """The pool pads with zeros, which would win over a map of −1."""
+    model = WideResNet(10, 1, stem="imagenet", input_shape=(32, 32, 3))
+    padded = keras.Model(model.input, model.get_layer("stem_pad").output)
+    images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
+    assert padded.predict(images, verbose=0).min() == 0

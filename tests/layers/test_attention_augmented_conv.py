@@ -94,13 +94,13 @@ def test_gradients_of_inputs_and_every_weight(rng):
 
 def test_ratio_of_keys_has_a_minimum_per_head():
     """20 dimensions for each head, section 3.2; an integer is taken as it is."""
-    layer = AttentionAugmentedConv2D(64, 3, key_depth=0.2, value_depth=0.25)
+    layer = AttentionAugmentedConv2D(64, 1, key_depth=0.2, value_depth=0.25)
     assert (layer.key_depth, layer.value_depth) == (160, 16)
-    layer = AttentionAugmentedConv2D(64, 3, key_depth=16, value_depth=16)
+    layer = AttentionAugmentedConv2D(64, 1, key_depth=16, value_depth=16)
     assert layer.key_depth == 16
-    layer = AttentionAugmentedConv2D(64, 3, key_depth=0.2, min_key_depth_per_head=1)
+    layer = AttentionAugmentedConv2D(64, 1, key_depth=0.2, min_key_depth_per_head=1)
     assert layer.key_depth == 16
-    layer = AttentionAugmentedConv2D(2000, 3, key_depth=0.2, value_depth=0.1)
+    layer = AttentionAugmentedConv2D(2000, 1, key_depth=0.2, value_depth=0.1)
     assert (layer.key_depth, layer.value_depth) == (400, 200)
 
 
@@ -176,7 +176,12 @@ def test_channels_first_is_channels_last_transposed(rng):
         ({"qkv_kernel_size": 2}, "`qkv_kernel_size` must be odd.*2"),
         ({"relative": 1}, "`relative` must be True or False.*1"),
         ({"conv_attention": "se"}, "site 'conv'.*se.*'?aa"),
-        ({"padding": "valid"}, "maps of one size.*'valid'"),
+        ({"padding": "valid"}, "maps of one.*size.*'valid'"),
+        ({"filters": 160, "conv_attention": "aa"}, "`conv_attention`.*Conv2D.*aa"),
+        (
+            {"filters": 32, "groups": 32, "value_depth": 4, "kernel_size": 1},
+            "`value_depth`.*`groups`.*groups=32.*multiple of 32",
+        ),
     ],
 )
 def test_wrong_arguments(arguments, message):

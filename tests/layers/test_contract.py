@@ -207,3 +207,24 @@ def test_channels_first_is_channels_last_transposed(name, rng):
     np.testing.assert_allclose(
         outputs, np.moveaxis(as_array(run(layer, inputs)), -1, 1), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_in_half_precision(name, policy, rng):
+    """Finite, and in the direction of the ones in float32."""
+    layer, inputs = built(name, rng)
+    cotangent = rng.normal(size=run(layer, inputs).shape).astype("float32")
+    _, by_input, by_weight = gradients(layer, inputs, cotangent)
+    with_policy = {**layer.get_config(), "dtype": policy}
+    half = type(layer).from_config(with_policy)
+    half.build(inputs.shape)
+    half.set_weights(layer.get_weights())
+    _, half_by_input, half_by_weight = gradients(half, inputs, cotangent)
+    pairs = [(by_input, half_by_input)]
+    pairs += zip(by_weight.values(), half_by_weight.values(), strict=True)
+    for full, low in pairs:
+        low = np.asarray(low, "float32")
+        assert np.isfinite(low).all()
+        cosine = (full * low).sum() / (np.linalg.norm(full) * np.linalg.norm(low))
+        assert cosine > 0.98

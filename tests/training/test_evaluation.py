@@ -6,7 +6,13 @@ import pytest
 import tensorflow as tf
 
 from keras_attention.data import Preprocessing, from_arrays
-from keras_attention.training import Evaluation, evaluate, predict
+from keras_attention.training import (
+    Evaluation,
+    evaluate,
+    evaluate_run,
+    predict,
+    train,
+)
 
 
 def test_evaluation_counts_as_numpy_does(make_model, digits):
@@ -43,6 +49,31 @@ def test_outputs_that_are_no_numbers_are_refused(make_model, digits):
     model.set_weights([np.full_like(value, np.nan) for value in model.get_weights()])
     with pytest.raises(ValueError, match="not finite"):
         evaluate(model, digits)
+
+
+def test_data_that_changed_since_the_run_is_refused(tmp_path):
+    """Another image moves the split: training images would count as test images."""
+    pixels = tf.io.encode_png(np.zeros((8, 8, 1), "uint8")).numpy()
+    for name in ("cat/0.png", "cat/1.png", "cat/2.png", "dog/0.png", "dog/1.png"):
+        for copy in range(4):
+            path = tmp_path / "images" / name.replace(".", f"{copy}.")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(pixels)
+    train(
+        out=tmp_path / "run",
+        model="cifarresnet-8",
+        data="folder",
+        data_dir=str(tmp_path / "images"),
+        recipe="quick",
+        batch_size=4,
+        image_size=(8, 8),
+        epochs=1,
+        verbose=0,
+    )
+    assert evaluate_run(tmp_path / "run").images > 0
+    (tmp_path / "images" / "cat" / "new.png").write_bytes(pixels)
+    with pytest.raises(ValueError, match="not what the run .* was trained with"):
+        evaluate_run(tmp_path / "run")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_attention import training
 from keras_attention.data import Augmentation, from_arrays
+from keras_attention.layers import SE, SqueezeExcitation
 from keras_attention.training.compilation import gives_logits
 from tests.training.conftest import values
 
@@ -235,3 +236,43 @@ def test_xla_is_off_for_tensorflow_on_a_cpu(make_model, digits, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "run" / "best.keras", compile=False)
     training.evaluate(loaded, digits)
     assert loaded.jit_compile is False
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(dtype, tmp_path):
+    before = keras.config.dtype_policy().name
+    (row,) = training.train(
+        out=tmp_path / "run",
+        model="cifarresnet-8",
+        attention="aw_se",
+        data="digits",
+        recipe="quick",
+        epochs=1,
+        limit=256,
+        dtype=dtype,
+        verbose=0,
+    )
+    assert np.isfinite(row["loss"]) and row["learning_rate"] > 0
+    assert training.read_run(tmp_path / "run")["dtype"] == dtype
+    assert keras.config.dtype_policy().name == before
+
+
+def test_a_spec_survives_resuming(tmp_path):
+    asked = {"model": "cifarresnet-8", "data": "digits", "recipe": "quick"}
+    out = tmp_path / "run"
+    training.train(
+        out=out,
+        attention=SE(reduction_ratio=8),
+        epochs=2,
+        limit=128,
+        stop_after=1,
+        verbose=0,
+        **asked,
+    )
+    rows = training.train(out=out, resume=True, verbose=0)
+    assert [row["epoch"] for row in rows] == [0, 1]
+    model, _ = training.load_trained(out)
+    gates = [each for each in model.layers if isinstance(each, SqueezeExcitation)]
+    assert [gate.reduction_ratio for gate in gates] == [8, 8, 8]
+    with pytest.raises(ValueError, match="name or a spec"):
+        training.train(out=tmp_path / "b", attention=["se"] * 3, **asked)
