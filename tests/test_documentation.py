@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+import keras
 
 import keras_attention
 from keras_attention.attention import unregister
@@ -25,10 +25,24 @@ def python_blocks(name):
     return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize("block", python_blocks("README.md"))
-def test_readme(block, tmp_path, monkeypatch):
+def test_readme_does_what_its_comments_say(tmp_path, monkeypatch, capsys):
+    (block,) = python_blocks("README.md")
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, "README.md", "exec"), {})
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    # ResNet50's AW and SE, 1000 classes exchanged for 10.
+    assert f"{28_253_232 - 2049 * 990:,}" in capsys.readouterr().out
+    assert names["features"].shape == (None, 56, 56, 64)
+    model = keras.saving.load_model("model.keras")
+    kinds = {layer.name: type(layer).__name__ for layer in model.layers}
+    attention = {k: v for k, v in kinds.items() if k.endswith("_attention")}
+    assert attention == {
+        "stage3_block1_attention": "SqueezeExcitation",
+        "stage3_block2_attention": "SqueezeExcitation",
+        "stage4_block2_attention": "CBAM",
+    }
+    weighted = [name for name, kind in kinds.items() if kind == "AWConv2D"]
+    assert weighted == ["stage4_block2_conv1", "stage4_block2_conv2"]
 
 
 def test_contributing_adds_an_attention_by_name():
