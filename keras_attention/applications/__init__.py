@@ -2,7 +2,7 @@
 
 from keras_attention.applications.cifar import AAWideResNet, CifarResNet, WideResNet
 from keras_attention.applications.mobilenet import MobileNet
-from keras_attention.applications.names import build, names
+from keras_attention.applications.names import build, names, takes
 from keras_attention.applications.resnet import (
     ResNet,
     ResNet18,
@@ -31,4 +31,5 @@ __all__ = [
     "WideResNet18",
     "build",
     "names",
+    "takes",
 ]

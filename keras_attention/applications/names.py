@@ -1,6 +1,7 @@
 """Networks by name, for the command line and for files."""
 
 import ast
+import inspect
 
 from keras_attention.applications import cifar, mobilenet, resnet
 from keras_attention.choices import unknown
@@ -32,6 +33,15 @@ def usage():
     return ["-".join((name, *_NETWORKS[name][1])) for name in names()]
 
 
+def takes(name, argument):
+    """Whether the network of that name has an argument of its own, such as `stem`.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    return argument in inspect.signature(_split(name)[0]).parameters
+
+
 def build(name, **kwargs):
     """A network by name.
 
@@ -44,13 +54,7 @@ def build(name, **kwargs):
     Raises:
         ValueError: an unknown name, or arguments that do not fit it.
     """
-    head, *tail = str(name).lower().split("-")
-    if head not in _NETWORKS:
-        raise unknown("model", name, usage())
-    network, positions = _NETWORKS[head]
-    if len(tail) > len(positions):
-        form = "-".join((head, *positions))
-        raise ValueError(f"Model {name!r} does not read as {form!r}.")
+    network, positions, tail = _split(name)
     for position, text in zip(positions, tail, strict=False):
         try:
             kwargs[position] = ast.literal_eval(text)
@@ -59,3 +63,15 @@ def build(name, **kwargs):
                 f"In model {name!r}, {position} must be a number. Received: {text!r}."
             ) from None
     return network(**kwargs)
+
+
+def _split(name):
+    """(constructor, the arguments it takes in names, those that this name has)."""
+    head, *tail = str(name).lower().split("-")
+    if head not in _NETWORKS:
+        raise unknown("model", name, usage())
+    network, positions = _NETWORKS[head]
+    if len(tail) > len(positions):
+        form = "-".join((head, *positions))
+        raise ValueError(f"Model {name!r} does not read as {form!r}.")
+    return network, positions, tail

@@ -187,16 +187,16 @@ ResNeXt101 = _table_row("ResNeXt101", (3, 4, 23, 3), "bottleneck", **_RESNEXT)
 
 
 @names_arguments(ResNet)
-def WideResNet18(width=1.5, **kwargs):
+def WideResNet18(width=1.5, stem="imagenet", **kwargs):
     """ResNet-18 with every stage `width` times as wide, the stem staying at 64.
 
     The form of CBAM's table 4 (arXiv:1807.06521), with `width` 1.5 or 2.0.
 
     Args:
         width: float > 0.
-        **kwargs: as `ResNet18`.
+        stem, **kwargs: as `ResNet18`.
     """
     positive_number("width", width)
     kwargs.setdefault("name", f"wideresnet18-{width}")
     widths = tuple(int(base * width) for base in _WIDTHS)
-    return ResNet((2, 2, 2, 2), widths, "basic", **kwargs)
+    return ResNet((2, 2, 2, 2), widths, "basic", stem=stem, **kwargs)

@@ -25,8 +25,6 @@ from keras_attention.training.run_folder import (
     refuse_existing,
 )
 
-# Families that can be built for small images; the others have one stem.
-STEM_FAMILIES = ("resnet", "resnext", "wideresnet18")
 # Images up to this many pixels wide get the stem without pooling.
 SMALL_IMAGE = 64
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -112,11 +110,14 @@ class Request:
 
     def _stem(self, side: int) -> dict[str, str]:
         """The `stem` argument, for the networks that have it."""
-        if not self.model.lower().startswith(STEM_FAMILIES):
+        if not applications.takes(self.model, "stem"):
             if self.stem is not None:
+                having = [
+                    n for n in applications.names() if applications.takes(n, "stem")
+                ]
                 raise ValueError(
-                    f"{self.model!r} has one stem; `stem` is for "
-                    f"{', '.join(STEM_FAMILIES)}. Received: stem={self.stem!r}"
+                    f"{self.model!r} has one stem; `stem` is for {', '.join(having)}. "
+                    f"Received: stem={self.stem!r}"
                 )
             return {}
         return {"stem": self.stem or ("cifar" if side <= SMALL_IMAGE else "imagenet")}

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from references import attentions
+from references.autodiff import check_gradients, gradients
 from references.weights import randomize, read
 
 from keras_attention import spec
@@ -131,8 +132,14 @@ def test_mvam_of_one_value_has_variance_zero(order, shape, rng):
     """n − 1 = 0 there: no NaN in the output, nor in the gradient."""
     layer = MVAM(1, order, 3)
     inputs, exact, weights = prepare(layer, rng, shape)
-    pooling = ("avg", "var")
-    close(layer(inputs), attentions.cbam(exact, weights, order, pooling, pooling))
+    cotangent = rng.normal(size=shape)
+    outputs, by_input, by_weight = gradients(layer, inputs, cotangent.astype("float32"))
+
+    def value():
+        return attentions.cbam(exact, weights, order, ("avg", "var"), ("avg", "var"))
+
+    close(outputs, value())
+    check_gradients(value, exact, weights, cotangent, by_input, by_weight)
 
 
 @pytest.mark.parametrize("dilation_rate", [1, 2, 4])

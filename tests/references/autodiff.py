@@ -85,3 +85,30 @@ def central_differences(function, array, cotangent, step=1e-5):
         array[index] = value
         result[index] = (above - below) / (2 * step)
     return result
+
+
+def check_gradients(value, inputs, weights, cotangent, by_input, by_weight):
+    """Compares a layer's gradients with central differences of its NumPy reference.
+
+    Args:
+        value: the reference's output as a function of nothing, which reads `inputs`
+            and `weights`.
+        inputs: float64 array.
+        weights: nested dict of float64 arrays, by the parts of a weight's path.
+        cotangent, by_input, by_weight: as `gradients` takes and gives them.
+
+    Returns:
+        {path of a weight: the central differences}.
+    """
+    expected = central_differences(value, inputs, cotangent)
+    np.testing.assert_allclose(by_input, expected, atol=1e-4, rtol=1e-4)
+    found = {}
+    for path, gradient in by_weight.items():
+        array = weights
+        for part in path.split("/"):
+            array = array[part]
+        found[path] = central_differences(value, array, cotangent)
+        np.testing.assert_allclose(
+            gradient, found[path], atol=1e-4, rtol=1e-4, err_msg=path
+        )
+    return found

@@ -276,3 +276,15 @@ def test_a_spec_survives_resuming(tmp_path):
     assert [gate.reduction_ratio for gate in gates] == [8, 8, 8]
     with pytest.raises(ValueError, match="name or a spec"):
         training.train(out=tmp_path / "b", attention=["se"] * 3, **asked)
+
+
+@pytest.mark.parametrize(
+    ("model", "stem", "side"),
+    [("resnet18", None, 8), ("resnet18", "imagenet", 2), ("wideresnet18-1.5", None, 8)],
+)
+def test_small_images_get_the_small_stem_unless_asked(model, stem, side):
+    """8×8 digits: the ImageNet stem strides twice, the other not at all."""
+    request = training.Request(model=model, data="digits", stem=stem)
+    network = request.build(request.load_data())
+    first = network.get_layer("stage1_block1_conv1").output.shape
+    assert tuple(first[1:3]) == (side, side)
