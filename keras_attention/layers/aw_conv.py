@@ -104,7 +104,14 @@ class AWConv2D(Conv2D):
         maps = ops.sigmoid(self.norm2(self.pointconv2(hidden)))
         return ops.reshape(maps, (-1, *self.kernel_size, self.maps, self.filters))
 
-    def convolution_op(self, inputs, kernel):
+    def call(self, inputs, training=False):
+        outputs = self.convolution_op(inputs, self.kernel, training)
+        if self.use_bias:
+            last = self.data_format == "channels_last"
+            outputs += self.bias if last else ops.reshape(self.bias, (-1, 1, 1))
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def convolution_op(self, inputs, kernel, training=False):
         # A variable read inside a custom gradient would be asked for its own
         # gradient; casting reads it here.
         kernel = ops.cast(kernel, self.compute_dtype)
@@ -118,6 +125,7 @@ class AWConv2D(Conv2D):
             dilation_rate=self.dilation_rate,
             groups=self.groups,
             data_format=self.data_format,
+            training=training,
         )
 
     def _pointconv(self, filters, name, kernel_initializer="glorot_uniform"):

@@ -12,6 +12,16 @@ def symmetric_amounts(kernel_size, dilation_rate):
     )
 
 
+def known_output_size(size, kernel_size, strides, dilation_rate, padding):
+    """(height', width') of a convolution of `size`; None where that is None."""
+
+    def along(n, k, s, d):
+        lost = d * (k - 1) if padding == "valid" else 0
+        return None if n is None else -(-(n - lost) // s)
+
+    return tuple(map(along, size, kernel_size, strides, dilation_rate))
+
+
 def pad_for_conv(
     inputs, kernel_size, strides, dilation_rate, padding, data_format="channels_last"
 ):

@@ -1,14 +1,17 @@
 """Convolution with one kernel per sample, as the AW-convolution needs it."""
 
+import keras
 from keras import ops
 
-from keras_attention.choices import unknown
-from keras_attention.ops.padding import pad_for_conv
+from keras_attention.choices import check_choice
+from keras_attention.ops.layout import spatial_shape
+from keras_attention.ops.padding import known_output_size, pad_for_conv
+from keras_attention.ops.sample_conv.cost import choose, machine
 from keras_attention.ops.sample_conv.gate import gate_conv2d
 from keras_attention.ops.sample_conv.im2col import expand, im2col_conv2d
 from keras_attention.ops.sample_conv.taps import taps_conv2d
 
-STRATEGIES = ("gate", "taps", "im2col")
+STRATEGIES = ("gate", "per_sample", "taps", "im2col")
 
 
 def attention_weighted_conv2d(
@@ -22,6 +25,7 @@ def attention_weighted_conv2d(
     dilation_rate=(1, 1),
     groups=1,
     data_format="channels_last",
+    training=False,
     strategy="auto",
 ):
     """O[n] = Conv(I[n], K + A[n] ⊙ K), or Conv(I[n], A[n] ⊙ K).
@@ -36,11 +40,14 @@ def attention_weighted_conv2d(
         padding: `"valid"`, `"same"` or `"symmetric"` (see `ops.padding`).
         groups: int, divides C1 and C2.
         data_format: `"channels_last"` or `"channels_first"`.
+        training: whether gradients will be taken; what is fastest may depend on it.
         strategy: how it is computed, all with the same result; `"auto"` takes the
-            first that can:
+            fastest, by the model of `cost.py`:
             - `"gate"`: a 1×1 kernel and M = 1: a plain convolution, then a gate;
-            - `"taps"`: M = 1 and no groups: one matrix product per tap of the
-              kernel, scaled and summed, with a hand-written gradient;
+            - `"per_sample"`: TensorFlow, no groups, no dilation: a loop over samples,
+              each with its kernel and its convolution;
+            - `"taps"`: M = 1, no groups: one matrix product per tap of the kernel,
+              scaled and summed;
             - `"im2col"`: anything: every sample's kernel, and one matrix product.
 
     Returns:
@@ -51,38 +58,58 @@ def attention_weighted_conv2d(
 
     Source: arXiv:2108.08205, equations 1 to 5.
     """
-    able = _able(kernel.shape, attention.shape[3], groups)
-    strategy = able[0] if strategy == "auto" else strategy
-    if strategy not in STRATEGIES:
-        raise unknown("strategy", strategy, ("auto", *STRATEGIES))
+    check_choice("strategy", strategy, ("auto", *STRATEGIES))
+    maps = attention.shape[3]
+    able = _able(kernel.shape, maps, groups, dilation_rate)
+    if strategy == "auto":
+        size = spatial_shape(inputs.shape, data_format)
+        size = known_output_size(
+            size, kernel.shape[:2], strides, dilation_rate, padding
+        )
+        strategy = choose(able, kernel.shape, size, training, machine())
     if strategy not in able:
         raise ValueError(
-            f"strategy={strategy!r} cannot do a kernel of {kernel.shape[:2]} with "
-            f"{attention.shape[3]} maps and {groups} groups. Choose from: {able}."
+            f"strategy={strategy!r} cannot do a kernel of {tuple(kernel.shape[:2])} "
+            f"with {maps} maps, {groups} groups and dilation_rate={dilation_rate} on "
+            f"{keras.backend.backend()}. Choose from: {able}."
         )
     scale = 1 + attention if residual else attention
-    inputs = pad_for_conv(
-        inputs, kernel.shape[:2], strides, dilation_rate, padding, data_format
-    )
-    if strategy == "gate":
+    if strategy == "gate":  # which no padding touches
         return gate_conv2d(inputs, kernel, scale, strides, data_format)
     if data_format == "channels_first":
         inputs = ops.transpose(inputs, (0, 2, 3, 1))
-    if strategy == "taps":
-        outputs = taps_conv2d(inputs, kernel, scale[:, :, :, 0], strides, dilation_rate)
+    if strategy == "per_sample":
+        # Of TensorFlow's own operations, so imported only there.
+        from keras_attention.ops.sample_conv.per_sample import per_sample_conv2d
+
+        outputs = per_sample_conv2d(inputs, kernel, scale, strides, padding)
     else:
-        kernels = expand(scale, kernel, groups) * kernel
-        outputs = im2col_conv2d(inputs, kernels, strides, dilation_rate, groups)
+        inputs = pad_for_conv(inputs, kernel.shape[:2], strides, dilation_rate, padding)
+        outputs = _valid_conv2d(
+            inputs, kernel, scale, strides, dilation_rate, groups, strategy
+        )
     if data_format == "channels_first":
         outputs = ops.transpose(outputs, (0, 3, 1, 2))
     return outputs
 
 
-def _able(kernel_shape, maps, groups):
-    """The strategies that can do this convolution, preferred first."""
-    able = ["im2col"]
-    if maps == 1 and groups == 1:
-        able.insert(0, "taps")
-    if maps == 1 and tuple(kernel_shape[:2]) == (1, 1):
-        able.insert(0, "gate")
-    return able
+def _valid_conv2d(inputs, kernel, scale, strides, dilation_rate, groups, strategy):
+    if strategy == "taps":
+        return taps_conv2d(inputs, kernel, scale[:, :, :, 0], strides, dilation_rate)
+    kernels = expand(scale, kernel, groups) * kernel
+    return im2col_conv2d(inputs, kernels, strides, dilation_rate, groups)
+
+
+def _able(kernel_shape, maps, groups, dilation_rate):
+    """The strategies that can do this convolution."""
+    shared = maps == 1
+    conditions = {
+        "gate": shared and tuple(kernel_shape[:2]) == (1, 1),
+        # TensorFlow's own convolutions have no gradient for the rest on every CPU.
+        "per_sample": keras.backend.backend() == "tensorflow"
+        and groups == 1
+        and max(dilation_rate) == 1,
+        "taps": shared and groups == 1,
+        "im2col": True,
+    }
+    return [name for name, able in conditions.items() if able]
