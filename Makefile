@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all bench lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -22,6 +22,15 @@ test: $(VENV)/.installed-test
 test-all: $(VENV)/.installed-test
 	KERAS_BACKEND=tensorflow $(PYTEST)
 	KERAS_BACKEND=jax $(PYTEST)
+
+# Ratios, on a machine that does nothing else meanwhile. TORCH_PYTHON names a Python
+# that has torch, whose ResNets then run beside ours.
+BENCH_OUTPUT ?= runs/benchmarks
+bench: $(VENV)/.installed-test
+	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/aw_conv.py --output $(BENCH_OUTPUT)
+	KERAS_BACKEND=jax $(BIN)/python benchmarks/aw_conv.py --output $(BENCH_OUTPUT)
+	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/models.py --output $(BENCH_OUTPUT) \
+		$(if $(TORCH_PYTHON),--torch $(TORCH_PYTHON))
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -95,30 +95,30 @@ class AWConv2D(Conv2D):
         self.norm2.build((None, *self.kernel_size, self.maps * self.filters))
         super().build(input_shape)
 
-    def attention_map(self, inputs):
+    def attention_map(self, inputs, training=None):
         """A before its expansion, (batch, kh, kw, C1 / r_C1, C2)."""
         pooled = adaptive_average_pool2d(inputs, self.kernel_size, self.data_format)
         if self.data_format == "channels_first":
             pooled = ops.transpose(pooled, (0, 2, 3, 1))  # (batch, kh, kw, C1)
-        hidden = ops.relu(self.norm1(self.pointconv1(pooled)))
-        maps = ops.sigmoid(self.norm2(self.pointconv2(hidden)))
+        hidden = ops.relu(self.norm1(self.pointconv1(pooled), training=training))
+        maps = ops.sigmoid(self.norm2(self.pointconv2(hidden), training=training))
         return ops.reshape(maps, (-1, *self.kernel_size, self.maps, self.filters))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=None):
         outputs = self.convolution_op(inputs, self.kernel, training)
         if self.use_bias:
             last = self.data_format == "channels_last"
             outputs += self.bias if last else ops.reshape(self.bias, (-1, 1, 1))
         return outputs if self.activation is None else self.activation(outputs)
 
-    def convolution_op(self, inputs, kernel, training=False):
+    def convolution_op(self, inputs, kernel, training=None):
         # A variable read inside a custom gradient would be asked for its own
         # gradient; casting reads it here.
         kernel = ops.cast(kernel, self.compute_dtype)
         return attention_weighted_conv2d(
             inputs,
             kernel,
-            self.attention_map(inputs),
+            self.attention_map(inputs, training),
             residual=self.combine == "residual",
             strides=self.strides,
             padding=self.padding,

@@ -25,7 +25,7 @@ def attention_weighted_conv2d(
     dilation_rate=(1, 1),
     groups=1,
     data_format="channels_last",
-    training=False,
+    training=None,
     strategy="auto",
 ):
     """O[n] = Conv(I[n], K + A[n] ⊙ K), or Conv(I[n], A[n] ⊙ K).
@@ -40,7 +40,8 @@ def attention_weighted_conv2d(
         padding: `"valid"`, `"same"` or `"symmetric"` (see `ops.padding`).
         groups: int, divides C1 and C2.
         data_format: `"channels_last"` or `"channels_first"`.
-        training: whether gradients will be taken; what is fastest may depend on it.
+        training: whether gradients will be taken, which the fastest may depend on; None
+            counts as not.
         strategy: how it is computed, all with the same result; `"auto"` takes the
             fastest, by the model of `cost.py`:
             - `"gate"`: a 1×1 kernel and M = 1: a plain convolution, then a gate;

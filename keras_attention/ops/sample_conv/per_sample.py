@@ -7,7 +7,7 @@ differentiating the first would stack every sample's kernel and image once more.
 
 import tensorflow as tf
 
-from keras_attention.ops.padding import known_output_size, symmetric_amounts
+from keras_attention.ops.padding import symmetric_amounts
 
 # Samples under way at once, enough to fill the gaps of a few cores; each holds a
 # kernel and its gradient.
@@ -30,13 +30,7 @@ def per_sample_conv2d(inputs, kernel, scale, strides, padding):
         samples = _Samples(inputs, kernel, scale, strides, padding)
         return samples.outputs(), samples.gradients
 
-    outputs = conv(inputs, kernel, scale)
-    # A loop's result has lost its shape.
-    size = known_output_size(
-        inputs.shape[1:3], kernel.shape[:2], strides, (1, 1), padding
-    )
-    outputs.set_shape([inputs.shape[0], *size, kernel.shape[-1]])
-    return outputs
+    return conv(inputs, kernel, scale)
 
 
 class _Samples:
