@@ -5,7 +5,9 @@
 The four 3×3 shapes of ResNet50 at 224×224, batch 16, channels last, float32. On the
 TensorFlow backend both op by op and under XLA; `KERAS_BACKEND=jax` for JAX. The
 convolution is given its attention map: the branch that makes one is timed with whole
-networks, in `models.py`. About a minute for each backend.
+networks, in `models.py`. Op by op, two rows show what the strategies' bare work takes,
+the convolutions or the products alone with all operands at hand, to which the kernels,
+shifts and scalings come. About a minute for each backend.
 """
 
 import argparse
@@ -46,6 +48,55 @@ def weighted(strategy):
         )
 
     return conv
+
+
+def convolutions_alone(*images_and_kernels):
+    """What the loop cannot do without: one convolution for each sample."""
+    images, kernels = images_and_kernels[:BATCH], images_and_kernels[BATCH:]
+    return [
+        keras.ops.conv(image, kernel, padding="same", data_format="channels_last")
+        for image, kernel in zip(images, kernels, strict=True)
+    ]
+
+
+def products_alone(inputs, kernel):
+    """What the tap sums cannot do without: one matrix product for each tap."""
+    rows = keras.ops.reshape(inputs, (-1, inputs.shape[-1]))
+    return [rows @ kernel[j, k] for j in range(3) for k in range(3)]
+
+
+def floor_cases(arrays, training):
+    """The bare work of both strategies, on TensorFlow op by op."""
+    import tensorflow as tf
+
+    inputs, kernel = arrays[:2]
+    images = np.split(inputs, BATCH)
+    kernels = [kernel + n for n in range(BATCH)]
+    functions = {
+        "convolutions alone": (convolutions_alone, (*images, *kernels)),
+        "products alone": (products_alone, (inputs, kernel)),
+    }
+
+    def make(function, operands):
+        tensors = [tf.constant(array) for array in operands]
+
+        @tf.function(autograph=False)
+        def run(*tensors):
+            if not training:
+                return function(*tensors)
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                outputs = function(*tensors)
+            cotangents = [tf.ones_like(output) for output in outputs]
+            found = tape.gradient(outputs, tensors, output_gradients=cotangents)
+            return [*outputs, *found]
+
+        def case():
+            keras.ops.ravel(run(*tensors)[-1])[0].numpy()
+
+        return case
+
+    return {name: make(*parts) for name, parts in functions.items()}
 
 
 def tensorflow_case(function, operands, training, xla):
@@ -113,6 +164,8 @@ def rows_of(channels, side, machine_kind, mode, rounds):
         name: make(function, arrays, training, xla)
         for name, function in functions.items()
     }
+    if machine_kind == "cpu":
+        cases |= floor_cases(arrays, training)
     seconds = interleave(cases, rounds)
     chosen = choose(
         STRATEGIES[machine_kind],
@@ -121,7 +174,7 @@ def rows_of(channels, side, machine_kind, mode, rounds):
         training,
         machine_kind,
     )
-    for name in STRATEGIES[machine_kind]:
+    for name in [name for name in cases if name != "plain"]:
         target = TARGETS.get((machine_kind, mode)) if name == chosen else None
         yield {
             "backend": keras.backend.backend(),
@@ -153,8 +206,10 @@ def picture(rows, path):
         ]
         draw(axes, own, labels)
         axes.set_title(f"{panel[1]}, {panel[0]}")
-        axes.set_xlabel("time / time of a plain 3×3 convolution")
-        axes.legend(loc="lower right", fontsize="small")
+        axes.set_xlabel("time / a plain 3×3 convolution's")
+    figure.legend(
+        *grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2
+    )
     figure.suptitle(
         f"AW-convolution 3×3, batch {BATCH}\n{machine()}", fontsize="medium"
     )
@@ -172,8 +227,8 @@ def main():
     for kind in kinds:
         for mode in ("forward", "training"):
             for channels, side in SHAPES:
-                rows += rows_of(channels, side, kind, mode, arguments.rounds)
-                for row in rows[-len(STRATEGIES[kind]) :]:
+                for row in rows_of(channels, side, kind, mode, arguments.rounds):
+                    rows.append(row)
                     mark = "  <- chosen" if row["chosen"] else ""
                     print(*list(row.values())[:5], row["ratio"], mark, flush=True)
     path = arguments.output / f"aw_conv_{backend}.csv"

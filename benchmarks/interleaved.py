@@ -105,7 +105,7 @@ def draw(axes, rows, labels):
     )
     axes.axvline(1, color="#222222", linewidth=0.8)
     axes.set_yticks(places, labels)
-    axes.margins(y=0.02)
+    axes.set_ylim(-1, len(rows))
     axes.spines[["top", "right"]].set_visible(False)
 
 

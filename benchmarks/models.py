@@ -6,15 +6,15 @@
 group runs once in each round, in one process. `--torch` names a Python that has
 torch; its networks then run in the same rounds, in a process of their own. Peak
 memory is that of a process which trains that network alone, above what the process
-had before it made it. About six minutes.
+had before it made it, as Linux counts it. About six minutes.
 """
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
+from time import perf_counter
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -30,12 +30,15 @@ RESNET, MOBILENET = "ResNet50", "SE-MobileNet"
 NETWORKS = {
     RESNET: {
         RESNET: lambda: applications.ResNet50(weights=None),
+        # Keras' strides in the first 1×1, which is 6% fewer multiply-adds.
+        "ResNet50, stride in 1×1": lambda: applications.ResNet50(
+            stride_in_1x1=True, weights=None
+        ),
         "keras.applications.ResNet50": lambda: keras.applications.ResNet50(
             weights=None
         ),
         "AW-ResNet50": lambda: applications.ResNet50(attention="aw", weights=None),
         "SE-ResNet50": lambda: applications.ResNet50(attention="se", weights=None),
-        "CBAM-ResNet50": lambda: applications.ResNet50(attention="cbam", weights=None),
     },
     MOBILENET: {
         MOBILENET: lambda: applications.MobileNet(attention="se", weights=None),
@@ -47,17 +50,16 @@ NETWORKS = {
 }
 TORCH = {"torch ResNet50": "resnet50", "torch SE-ResNet50": "se_resnet50"}
 ROUNDS = {RESNET: 7, MOBILENET: 15}
+# Compared with another network than their group's first.
+REFERENCES = {"ResNet50, stride in 1×1": "keras.applications.ResNet50"}
 TARGETS = {
+    ("ResNet50, stride in 1×1", "predict"): 1.0,
+    ("ResNet50, stride in 1×1", "train"): 1.0,
     ("AW-ResNet50", "predict"): 1.08,
     ("AW-ResNet50", "train"): 1.20,
     ("AW-ResNet50", "peak memory"): 1.25,
     ("AW-SE-MobileNet", "predict"): 1.10,
     ("AW-SE-MobileNet", "train"): 1.15,
-}
-# Ours is to be no slower than Keras', which is the same bar from the other side.
-FLOORS = {
-    ("keras.applications.ResNet50", "predict"): 1.0,
-    ("keras.applications.ResNet50", "train"): 1.0,
 }
 
 
@@ -78,7 +80,11 @@ def passes(model, images, labels):
     """Functions of nothing that run one batch."""
 
     def predict():
+        # The second of a stream of batches: memory is there, caches are its own.
         model.predict_on_batch(images)
+        start = perf_counter()
+        model.predict_on_batch(images)
+        return perf_counter() - start
 
     def train():
         model.train_on_batch(images, labels)
@@ -102,11 +108,16 @@ class TorchPeer:
 
     def case(self, network, step):
         def run():
-            self.process.stdin.write(f"{network} {step}\n")
-            self.process.stdin.flush()
-            return float(self._answer())
+            if step == "predict":
+                self._seconds(network, step)
+            return self._seconds(network, step)
 
         return run
+
+    def _seconds(self, network, step):
+        self.process.stdin.write(f"{network} {step}\n")
+        self.process.stdin.flush()
+        return float(self._answer())
 
     def close(self):
         self.process.stdin.close()
@@ -141,21 +152,19 @@ def time_group(baseline, peer):
     seconds = interleave(cases, rounds, progress)
     print(file=sys.stderr)
     for name, step in cases:
+        reference = REFERENCES.get(name, baseline)
         if name != baseline:
-            measured = ratio(seconds, (name, step), (baseline, step))
-            yield row(name, baseline, step, measured)
+            measured = ratio(seconds, (name, step), (reference, step))
+            yield row(name, reference, step, measured)
 
 
 def row(name, baseline, measure, measured):
-    target = TARGETS.get((name, measure))
-    floor = FLOORS.get((name, measure))
     return {
         "network": name,
         "baseline": baseline,
         "measure": measure,
         **measured,
-        "target": target or floor,
-        "target_is": "at most" if target else "at least" if floor else "",
+        "target": TARGETS.get((name, measure)),
     }
 
 
@@ -173,11 +182,18 @@ def memory_row(baseline, name):
 
 def print_peak(baseline, name):
     images, labels = data()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = kilobytes("VmRSS")
     train = passes(compiled(NETWORKS[baseline][name]), images, labels)["train"]
     for _ in range(3):
         train()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    print(kilobytes("VmHWM") - before)
+
+
+def kilobytes(field):
+    """This process' memory as Linux counts it: "VmRSS" now, "VmHWM" at its peak."""
+    # Not getrusage, whose peak a process takes over from the one that started it.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
 def picture(rows, path, note):
@@ -192,9 +208,12 @@ def picture(rows, path, note):
     )
     for axes, measure in zip(grid, measures, strict=True):
         own = [row for row in rows if row["measure"] == measure]
-        draw(axes, own, [row["network"] for row in own])
+        draw(axes, own, [f"{row['network']}\n/ {row['baseline']}" for row in own])
         axes.set_title(measure)
-        axes.set_xlabel(f"ratio to {RESNET}; MobileNets to {MOBILENET}")
+        axes.set_xlabel("ratio")
+    figure.legend(
+        *grid[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2
+    )
     figure.suptitle(f"224×224, batch {BATCH}; {machine()}{note}", fontsize="medium")
     figure.savefig(path)
 
@@ -209,13 +228,12 @@ def main():
         return print_peak(*arguments.peak_of)
     peer = TorchPeer(arguments.torch) if arguments.torch else None
     note = f", torch {peer.version}" if peer else ", torch: not given"
-    rows = []
+    rows = [memory_row(RESNET, "AW-ResNet50")]
     for baseline in NETWORKS:
         rows += time_group(baseline, peer)
         keras.utils.clear_session()
     if peer:
         peer.close()
-    rows.append(memory_row(RESNET, "AW-ResNet50"))
     path = arguments.output / "models.csv"
     write(rows, path)
     picture(rows, path.with_suffix(".svg"), note)
