@@ -49,7 +49,7 @@ NETWORKS = {
     },
 }
 TORCH = {"torch ResNet50": "resnet50", "torch SE-ResNet50": "se_resnet50"}
-ROUNDS = {RESNET: 7, MOBILENET: 15}
+ROUNDS = {RESNET: 6, MOBILENET: 13}
 # Compared with another network than their group's first.
 REFERENCES = {"ResNet50, stride in 1×1": "keras.applications.ResNet50"}
 TARGETS = {
