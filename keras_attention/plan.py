@@ -6,7 +6,7 @@ the plan what stands at their sites and never name an attention.
 
 import dataclasses
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from keras_attention.attention import AttentionSpec, as_specs, names
 from keras_attention.choices import unknown
@@ -41,14 +41,15 @@ class AttentionPlan:
     Args:
         attention: what a user gave as `attention=`:
             - None, a name, a spec, or a list of specs: the same everywhere;
-            - a list with one entry (any of the former, or a list of names) per
-              block;
+            - a list, or another sequence such as a `Genotype`, with one entry (any of
+              the former, or a list of names) per block;
             - a dict from block names, or patterns such as `"stage3_*"`, to
               entries; a full name goes before a pattern, other blocks get none.
             Specs of different sites in a tuple are always the former.
         stages: number of blocks in each stage.
         stem: True if the network also has a block site after its stem, named
-            `"stem"`. A list per block leaves it empty.
+            `"stem"`. A list per block leaves it empty, unless it has one entry more:
+            then the first is the stem's.
 
     Blocks are named `"stage{s}_block{b}"`, from 1. A stage-site spec stands after
     the last block of a stage, and never after the last stage: given for the whole
@@ -74,7 +75,7 @@ class AttentionPlan:
         if isinstance(attention, Mapping) and "name" not in attention:
             self._place_by_name(attention)
         elif self._is_per_block(attention):
-            for name, entry in zip(self.blocks, attention, strict=True):
+            for name, entry in zip(self._listed(attention), attention, strict=True):
                 self._place(name, as_specs(entry))
         else:
             self._place_everywhere(as_specs(attention))
@@ -87,29 +88,40 @@ class AttentionPlan:
         return (("stem",) if self._stem else ()) + self.blocks
 
     def _is_per_block(self, attention):
-        if not isinstance(attention, list | tuple):
+        if not isinstance(attention, Sequence) or isinstance(attention, str | bytes):
             return False
+        if isinstance(attention, list | tuple) and self._is_joined(attention):
+            return False
+        if len(attention) not in (len(self.blocks), len(self._slots())):
+            stem = " (or one more, the stem's, first)" if self._stem else ""
+            raise ValueError(
+                f"`attention` has {len(attention)} entries and the network has "
+                f"{len(self.blocks)} blocks (by stage: {self.stages}). Give one entry "
+                f"per block{stem}, from {self.blocks[0]!r} to {self.blocks[-1]!r}. "
+                "(Names for the whole network are joined: 'aw_se', not ['aw', 'se'].)"
+            )
+        return True
+
+    def _is_joined(self, attention):
+        """Whether a list or tuple is of specs of several sites, for one block."""
         all_specs = all(isinstance(entry, AttentionSpec) for entry in attention)
         sites = [entry.site for entry in attention] if all_specs else []
         joined = all_specs and len(attention) > 0 and len(set(sites)) == len(sites)
-        if joined and isinstance(attention, tuple):
-            return False
-        if joined and len(attention) == len(self.blocks) > 1:
+        if (
+            joined
+            and isinstance(attention, list)
+            and len(attention) == len(self.blocks) > 1
+        ):
             raise ValueError(
                 f"Ambiguous `attention`: {len(attention)} specs of other sites, and "
                 f"{len(self.blocks)} blocks. Give a tuple for all of them in every "
                 "block, or a dict by block name."
             )
-        if joined:
-            return False
-        if len(attention) != len(self.blocks):
-            raise ValueError(
-                f"`attention` has {len(attention)} entries and the network has "
-                f"{len(self.blocks)} blocks (by stage: {self.stages}). Give one entry "
-                f"per block, from {self.blocks[0]!r} to {self.blocks[-1]!r}. (Names "
-                "for the whole network are joined: 'aw_se', not ['aw', 'se'].)"
-            )
-        return True
+        return joined
+
+    def _listed(self, attention):
+        """The names that a list's entries are for."""
+        return self._slots() if len(attention) > len(self.blocks) else self.blocks
 
     def _place_everywhere(self, specs):
         for name in self._slots():

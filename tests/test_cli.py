@@ -10,10 +10,18 @@ import pytest
 import tensorflow as tf
 
 from keras_attention import applications, cli
+from keras_attention.tuning.genotype import Genotype
+from keras_attention.tuning.space import search_space
 
 TRAIN = ["train", "--model", "cifarresnet-8", "--data", "digits", "--quiet"]
 TRAIN += ["--recipe", "quick", "--epochs", "2", "--limit", "128", "--seed", "3"]
 TRAIN += ["--attention", "se"]
+tensorflow_only = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the search runs on TensorFlow"
+)
+SEARCH = ["search", "--model", "cifarresnet-8", "--data", "digits", "--quiet"]
+SEARCH += ["--limit", "64", "--batch-size", "16", "--space", "none,se"]
+SEARCH += ["--augmentation", "none", "--epochs", "2", "--alpha-learning-rate", "0.1"]
 
 
 def run(capsys, *argv):
@@ -210,3 +218,144 @@ def test_a_missing_extra_is_named_with_its_remedy(monkeypatch, capsys, tmp_path)
     status, _, error = run(capsys, *TRAIN, "--out", tmp_path / "x")
     assert status == 2
     assert "pip install 'keras_attention[data]'" in error and "'digits'" in error
+
+
+# -- search ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A search that stopped after one epoch and was resumed."""
+    out = tmp_path_factory.mktemp("searches") / "s"
+    assert cli.main([*SEARCH, "--out", str(out), "--stop-after", "1"]) == 0
+    assert len((out / "history.csv").read_text().splitlines()) == 2
+    assert cli.main(["search", "--resume", "--out", str(out), "--quiet"]) == 0
+    return out
+
+
+@pytest.fixture
+def genotype_file(tmp_path):
+    space = search_space(["none", "se"], reduction_ratio=8)
+    blocks = [f"stage{stage}_block1" for stage in (1, 2, 3)]
+    Genotype.of(space, blocks, [1, 0, 1]).save(tmp_path / "g.json")
+    return tmp_path / "g.json"
+
+
+@tensorflow_only
+def test_search_derives_a_structure(searched, capsys, tmp_path):
+    assert len((searched / "history.csv").read_text().splitlines()) == 3
+    record = json.loads((searched / "run.json").read_text())
+    commands = [session["command"] for session in record["sessions"]]
+    assert commands[0].startswith("keras-attention search --model cifarresnet-8")
+    assert "--resume" in commands[1]
+    saved = tmp_path / "g.json"
+    status, out, _ = run(capsys, "derive", searched, "--out", saved)
+    assert status == 0
+    assert Genotype.load(saved) == Genotype.load(searched / "genotype.json")
+    assert out.splitlines()[0].split() == ["block", "none", "se", "Op"]
+    # SE costs something in every block.
+    status, out, _ = run(
+        capsys, "derive", searched, "--budget", 0, "--cost", "multiply-adds"
+    )
+    assert status == 0
+    assert [line.split()[-1] for line in out.splitlines()[1:]] == ["none"] * 3
+
+
+def test_train_a_genotype(genotype_file, capsys, tmp_path):
+    argv = [*TRAIN[: TRAIN.index("--attention")], "--genotype", genotype_file]
+    out = tmp_path / "x"
+    status, _, error = run(capsys, *argv, "--out", out, "--stop-after", 1)
+    assert status == 0, error
+    genotype_file.unlink()  # the run's record has it
+    status, said, error = run(capsys, "train", "--resume", "--out", out)
+    assert status == 0, error
+    assert "by block: se(reduction_ratio=8), none, se(reduction_ratio=8)" in said
+    status, said, _ = run(capsys, "evaluate", out)
+    assert status == 0 and said.startswith("test: 128 images")
+    model = keras.saving.load_model(out / "best.keras", compile=False)
+    attention = [x.name for x in model.layers if x.name.endswith("_attention")]
+    assert attention == ["stage1_block1_attention", "stage3_block1_attention"]
+
+
+@tensorflow_only
+def test_compare_what_a_search_found(searched, capsys, tmp_path):
+    argv = ["compare", searched, "--out", tmp_path / "c", "--quiet", "--seeds", 1]
+    argv += ["--random", 0, "--recipe", "quick", "--epochs", 1]
+    status, out, error = run(capsys, *argv)
+    assert status == 0, error
+    table = [line for line in out.splitlines() if line.startswith("|")]
+    assert [line.split("|")[1].strip() for line in table[2:]] == ["plain", "s"]
+    assert (tmp_path / "c/table.md").read_text() in out
+    plain = applications.build("cifarresnet-8", input_shape=(8, 8, 1), classes=10)
+    assert f"| {plain.count_params():,} |" in table[2]
+    status, out, error = run(capsys, *argv)
+    assert status == 2 and "already holds a run" in error
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([*SEARCH, "--out", "{new}", "--space", "sscbamm"], "'sscbam'"),
+        ([*SEARCH, "--out", "{new}", "--penalty", "papers"], "'paper'"),
+        ([*SEARCH, "--out", "{new}", "--order", "3"], "must be 1 or 2"),
+        ([*SEARCH, "--out", "{new}", "--limit", "16"], "8 images, fewer than one"),
+        (["search", "--resume", "--out", "{new}"], "holds no run"),
+        (["search", "--out", "{new}"], "`model` is needed"),
+    ],
+)
+@tensorflow_only
+def test_errors_of_a_search(capsys, tmp_path, argv, message):
+    new = tmp_path / "new"
+    status, _, error = run(capsys, *(each.format(new=new) for each in argv))
+    assert status == 2 and message in error
+    assert error.count("\n") == 1 and not new.exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["search", "--resume", "--out", "{run}"], "'search' is needed"),
+        (["derive", "{run}"], "'search' is needed"),
+        (["derive", "{new}"], "holds no run"),
+        (["compare", "{new}", "--out", "{new}"], "holds no run"),
+        ([*NEW, *RIGHT, "--genotype", "{run}/run.json"], "run.json is no genotype"),
+        ([*NEW, *RIGHT, "--genotype", "{new}.json"], "No such file"),
+        (
+            [
+                *NEW,
+                "--model",
+                "resnet18",
+                "--data",
+                "digits",
+                "--genotype",
+                "{genotype}",
+            ],
+            "has 3 entries and the network has 8 blocks",
+        ),
+    ],
+)
+def test_errors_of_structures(
+    finished, genotype_file, capsys, tmp_path, argv, message, monkeypatch
+):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    names = {"new": tmp_path / "new", "run": finished, "genotype": genotype_file}
+    status, _, error = run(capsys, *(each.format(**names) for each in argv))
+    assert status == 2 and message in error
+    assert error.count("\n") == 1 and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "remedy"),
+    [
+        (["search"], "keras-attention search --resume --out 'my run'"),
+        (["compare", "a b"], "keras-attention compare 'a b' --resume --out 'my run'"),
+    ],
+)
+def test_interrupted_searches_say_how_to_go_on(capsys, monkeypatch, argv, remedy):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_attention.tuning.searching.search", interrupted)
+    monkeypatch.setattr("keras_attention.tuning.contenders.candidates_of", interrupted)
+    status, _, error = run(capsys, *argv, "--out", "my run")
+    assert status == 130 and remedy in error

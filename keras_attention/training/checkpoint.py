@@ -86,7 +86,7 @@ def restore(model: keras.Model, path: Path) -> dict:
         raise ValueError(f"{path} holds no run to go on with: {error}") from error
     model.optimizer.build(model.trainable_variables)
     model.load_weights(path)
-    seeds = _random_variables(model)
+    seeds = random_variables(model)
     saved = state.pop("random")
     if len(seeds) != len(saved):
         raise ValueError(
@@ -98,7 +98,7 @@ def restore(model: keras.Model, path: Path) -> dict:
     return state
 
 
-def _random_variables(model: keras.Model) -> list:
+def random_variables(model: keras.Model) -> list:
     """Seed states: what `variables` has and `weights`, which Keras saves, has not."""
     saved = {id(variable) for variable in model.weights}
     return [variable for variable in model.variables if id(variable) not in saved]
@@ -107,5 +107,5 @@ def _random_variables(model: keras.Model) -> list:
 def _random_states(model: keras.Model) -> list[list[int]]:
     return [
         keras.ops.convert_to_numpy(variable).tolist()
-        for variable in _random_variables(model)
+        for variable in random_variables(model)
     ]

@@ -10,26 +10,26 @@ from keras_attention.training.recipes import Recipe
 from keras_attention.training.schedules import learning_rate_schedule
 
 
-def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
+def compile(
+    model: keras.Model,
+    recipe: Recipe,
+    steps_per_epoch: int,
+    *,
+    optimizer: keras.optimizers.Optimizer | None = None,
+) -> None:
     """Give a classifier the recipe's optimizer, the loss and the error metrics.
 
     Args:
         model: a classifier with one output `[batch, classes]`, softmax or logits.
         recipe: what to train with.
         steps_per_epoch: batches in an epoch; the schedule counts in steps.
+        optimizer: in place of the recipe's.
 
     Raises:
         ValueError: the output is not of that kind.
     """
-    optimizer = SGDL2(
-        learning_rate=learning_rate_schedule(recipe, steps_per_epoch),
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        l2=recipe.weight_decay,
-        l2_exclude=recipe.decay_exclude,
-    )
     model.compile(
-        optimizer=optimizer,
+        optimizer=optimizer or _sgd(recipe, steps_per_epoch),
         loss=keras.losses.SparseCategoricalCrossentropy(
             from_logits=gives_logits(model)
         ),
@@ -37,6 +37,16 @@ def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
         # By device: Keras leaves XLA out on a CPU with TensorFlow, where a training
         # step takes several times as long with it.
         jit_compile="auto",
+    )
+
+
+def _sgd(recipe: Recipe, steps_per_epoch: int) -> SGDL2:
+    return SGDL2(
+        learning_rate=learning_rate_schedule(recipe, steps_per_epoch),
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        l2=recipe.weight_decay,
+        l2_exclude=recipe.decay_exclude,
     )
 
 

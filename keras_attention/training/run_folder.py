@@ -19,34 +19,43 @@ FORMAT = 1
 # Data may move; its fingerprint tells whether it is still the same.
 PLACE = "data_dir"
 PACKAGES = ("keras", "tensorflow", "jax", "numpy")
-# What must not change between the sessions of one run.
-FIXED = ("model", "data", "preprocessing", "recipe", "seed", "dtype")
+TRAINING = "training"
 
 
-def open_run(folder: Path, fixed: dict, *, command: str | None, resume: bool) -> None:
+def open_run(
+    folder: Path,
+    fixed: dict,
+    *,
+    command: str | None,
+    resume: bool,
+    kind: str = TRAINING,
+) -> None:
     """Start a run's folder, or check that a session belongs to it.
 
     Args:
         folder: made if it is not there.
-        fixed: a value of JSON types for each of `FIXED`.
+        fixed: what must not change between the sessions of one run, JSON types.
         command: the command line, to be recorded.
         resume: whether the run goes on.
+        kind: as for `read_run`.
 
     Raises:
         FileExistsError: there is a run and `resume` is False.
         FileNotFoundError: there is none and `resume` is True.
-        ValueError: the run was started with other values; the message names them.
+        ValueError: the run is of another kind, or was started with other values,
+            which the message names.
     """
     if resume:
-        record = read_run(folder)
-        refuse_differences(folder, {key: record[key] for key in FIXED}, fixed)
+        record = read_run(folder, kind)
+        refuse_differences(folder, {key: record.get(key) for key in fixed}, fixed)
         sessions = record["sessions"]
     else:
         refuse_existing(folder)
         sessions = []
     sessions.append(_session(command))
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / RECORD, {"format": FORMAT, **fixed, "sessions": sessions})
+    record = {"format": FORMAT, "kind": kind, **fixed, "sessions": sessions}
+    write_json(folder / RECORD, record)
 
 
 def refuse_existing(folder: Path) -> None:
@@ -58,12 +67,16 @@ def refuse_existing(folder: Path) -> None:
         )
 
 
-def read_run(folder: Path) -> dict:
+def read_run(folder: Path, kind: str = TRAINING) -> dict:
     """The record of a run.
+
+    Args:
+        folder: the run's.
+        kind: what was run: `"training"`, or what `open_run` was told.
 
     Raises:
         FileNotFoundError: the folder holds no run.
-        ValueError: the record is damaged, or of another format.
+        ValueError: the record is damaged, of another format, or of another kind.
     """
     path = folder / RECORD
     if not path.exists():
@@ -71,6 +84,11 @@ def read_run(folder: Path) -> dict:
     record = read_json(path)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ValueError(f"{path} is no record of format {FORMAT}")
+    found = record.get("kind", TRAINING)
+    if found != kind:
+        raise ValueError(
+            f"{folder} holds a run of the kind {found!r}, and {kind!r} is needed here"
+        )
     return record
 
 

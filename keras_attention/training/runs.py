@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 
 from keras_attention import applications
-from keras_attention.attention import AttentionSpec
+from keras_attention.attention import AttentionSpec, as_specs
 from keras_attention.choices import check_choice
 from keras_attention.data import ImageData, load
 from keras_attention.data.order import check_seed
@@ -37,7 +37,8 @@ class Request:
     Args:
         model: a name for `keras_attention.applications.build`.
         data: a name for `keras_attention.data.load`.
-        attention: a name of an attention, a spec, or None.
+        attention: a name of an attention, a spec, or None; or one of these for each
+            block, in a list or a `keras_attention.tuning.Genotype`.
         stem: "imagenet" or "cifar", where the model has a choice; by default
             "cifar" for images of up to 64×64 pixels.
         recipe: a name for `keras_attention.training.recipe`.
@@ -55,7 +56,7 @@ class Request:
 
     model: str
     data: str
-    attention: str | dict | None = None
+    attention: str | dict | list | None = None
     stem: str | None = None
     recipe: str = "cifar"
     epochs: int | None = None
@@ -163,7 +164,7 @@ def train(
     data = request.load_data(download=download)
     model = request.build(data)
     if verbose:
-        print(f"{request.model}, attention {request.attention}")
+        print(f"{request.model}, attention {_shown(request.attention)}")
         print(data)
         print(settings)
     return fit(
@@ -273,7 +274,22 @@ def _resumed(out: Path, asked: dict) -> Request:
 
 
 def _request(asked: dict) -> Request:
-    known = [field.name for field in dataclasses.fields(Request)]
+    attention = asked.get("attention")
+    return check_request(Request, {**asked, "attention": recorded(attention)})
+
+
+def check_request(kind: type, asked: dict):
+    """What is asked for as a `kind`, after the checks that all runs by name share.
+
+    Args:
+        kind: `Request`, or another dataclass with its `model`, `data`, `data_dir`,
+            `image_size`, `seed` and `dtype`.
+        asked: values of its fields.
+
+    Raises:
+        ValueError: an unknown field, no model or data, or a value out of range.
+    """
+    known = [field.name for field in dataclasses.fields(kind)]
     for name in asked:
         check_choice("option", name, known)
     for name in ("model", "data"):
@@ -281,16 +297,7 @@ def _request(asked: dict) -> Request:
             raise ValueError(f"`{name}` is needed to start a run")
         if not isinstance(asked[name], str):
             raise ValueError(f"`{name}` is a name. Received: {asked[name]!r}")
-    attention = asked.get("attention")
-    if isinstance(attention, AttentionSpec):
-        asked = {**asked, "attention": attention.to_dict()}
-    elif not isinstance(attention, str | dict | None):
-        raise ValueError(
-            "`attention` of a run by name is a name or a spec, which its record can "
-            f"hold. Received: {attention!r}. For one entry per block build the network "
-            "yourself, and give it to keras_attention.training.fit"
-        )
-    request = Request(**asked)
+    request = kind(**asked)
     check_seed(request.seed)
     check_choice("dtype", request.dtype, DTYPES)
     size, place = request.image_size, request.data_dir
@@ -298,4 +305,39 @@ def _request(asked: dict) -> Request:
         request,
         image_size=None if size is None else tuple(size),
         data_dir=None if place is None else str(Path(place).expanduser().resolve()),
+    )
+
+
+def recorded(attention):
+    """`attention=` in JSON types, for the record of a run.
+
+    Args:
+        attention: a name, a spec or a dict for the whole network; or one of these,
+            None or a tuple for each block, in a list or another sequence.
+
+    Raises:
+        ValueError: anything else, or an unknown name.
+    """
+    if isinstance(attention, AttentionSpec):
+        return attention.to_dict()
+    if attention is None or isinstance(attention, str | dict):
+        return attention
+    if isinstance(attention, Sequence) and not isinstance(attention, tuple | bytes):
+        return [_recorded_entry(entry) for entry in attention]
+    raise ValueError(
+        "`attention` of a run by name is a name, a spec or a dict, or a list or a "
+        f"genotype with one of these per block. Received: {attention!r}"
+    )
+
+
+def _recorded_entry(entry):
+    specs = [spec.to_dict() for spec in as_specs(entry)]
+    return specs if len(specs) > 1 else next(iter(specs), None)
+
+
+def _shown(attention) -> str:
+    if not isinstance(attention, list):
+        return str(attention)
+    return "by block: " + ", ".join(
+        " + ".join(map(str, as_specs(entry))) or "none" for entry in attention
     )

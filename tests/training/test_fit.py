@@ -274,8 +274,28 @@ def test_a_spec_survives_resuming(tmp_path):
     model, _ = training.load_trained(out)
     gates = [each for each in model.layers if isinstance(each, SqueezeExcitation)]
     assert [gate.reduction_ratio for gate in gates] == [8, 8, 8]
-    with pytest.raises(ValueError, match="name or a spec"):
-        training.train(out=tmp_path / "b", attention=["se"] * 3, **asked)
+    with pytest.raises(ValueError, match="a name, a spec or a dict"):
+        training.train(out=tmp_path / "b", attention=("se",) * 3, **asked)
+
+
+def test_one_attention_per_block_survives_resuming(tmp_path):
+    asked = {"model": "cifarresnet-8", "data": "digits", "recipe": "quick"}
+    out = tmp_path / "run"
+    by_block = [SE(reduction_ratio=8), None, ["se"]]
+    options = {"epochs": 2, "limit": 128, "stop_after": 1, "verbose": 0}
+    training.train(out=out, attention=by_block, **options, **asked)
+    rows = training.train(out=out, resume=True, attention=by_block, verbose=0)
+    assert [row["epoch"] for row in rows] == [0, 1]
+    model, _ = training.load_trained(out)
+    gates = [each for each in model.layers if isinstance(each, SqueezeExcitation)]
+    assert {gate.name: gate.reduction_ratio for gate in gates} == {
+        "stage1_block1_attention": 8,
+        "stage3_block1_attention": 16,
+    }
+    with pytest.raises(ValueError, match="attention: "):
+        training.train(out=out, resume=True, attention=[None, None, "se"])
+    with pytest.raises(ValueError, match="has 2 entries and the network has 3 blocks"):
+        training.train(out=tmp_path / "b", attention=["se", None], **asked)
 
 
 @pytest.mark.parametrize(

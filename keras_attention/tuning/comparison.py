@@ -1,0 +1,234 @@
+"""Candidates side by side: trained alike over seeds, tested once at the end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_attention.training import Request, evaluate_run, load_trained, train
+from keras_attention.training.files import read_json, write_json, write_text
+from keras_attention.training.run_folder import (
+    RECORD,
+    open_run,
+    refuse_differences,
+)
+from keras_attention.training.runs import check_request, recorded
+from keras_attention.tuning.intervals import mean_and_interval
+from keras_attention.tuning.search_log import append_rows, read_rows
+
+__all__ = ["Candidate", "Comparison", "compare"]
+
+KIND = "comparison"
+RUNS, TABLE = "runs.csv", "table.md"
+# The first epoch of a run compiles.
+SPEED_EPOCHS = 2
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of the structures that are compared.
+
+    Args:
+        name: letters, digits, `-`, `_` and `.`: a folder's name.
+        attention: what `keras_attention.training.train` takes: None, a name, a spec
+            or a `Genotype`.
+        spent: seconds that finding it took, which `compare(seconds=…)` takes from its
+            training.
+
+    Raises:
+        ValueError: another name, or seconds below 0.
+    """
+
+    name: str
+    attention: object = None
+    spent: float = 0.0
+
+    def __post_init__(self):
+        if not re.fullmatch(r"\w[\w.-]*", self.name, re.ASCII):
+            raise ValueError(
+                "A candidate's name is letters, digits, '-', '_' and '.'. Received: "
+                f"{self.name!r}"
+            )
+        if self.spent < 0:
+            raise ValueError(f"`spent` must be at least 0. Received: {self.spent}")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The runs of a comparison; prints as a Markdown table.
+
+    Args:
+        rows: a dict per run with `candidate`, `seed`, `epochs`, `parameters`,
+            `seconds` (of training), `spent` and `test_top1_error` in percent.
+    """
+
+    rows: tuple[dict, ...]
+
+    def errors(self, candidate: str) -> list[float]:
+        """Test errors of a candidate's runs, in percent."""
+        found = [row for row in self.rows if row["candidate"] == candidate]
+        return [float(row["test_top1_error"]) for row in found]
+
+    def __str__(self) -> str:
+        lines = [
+            "| candidate | runs | test top-1 error, % | 95% interval | epochs "
+            "| parameters | seconds of training | seconds spent before |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|",
+        ]
+        for name in dict.fromkeys(row["candidate"] for row in self.rows):
+            lines.append(self._line(name))
+        return "\n".join(lines)
+
+    def _line(self, name: str) -> str:
+        rows = [row for row in self.rows if row["candidate"] == name]
+        mean, half = mean_and_interval(self.errors(name))
+        interval = "one run" if half is None else f"± {half:.2f}"
+        seconds = sum(float(row["seconds"]) for row in rows) / len(rows)
+        same = rows[0]
+        return (
+            f"| {name} | {len(rows)} | {mean:.2f} | {interval} | {same['epochs']} "
+            f"| {int(same['parameters']):,} | {seconds:.0f} "
+            f"| {float(same['spent']):.0f} |"
+        )
+
+
+def compare(
+    candidates: Sequence[Candidate],
+    *,
+    out: str | Path,
+    seeds: Sequence[int] = (0, 1, 2),
+    seconds: float | None = None,
+    resume: bool = False,
+    download: bool = False,
+    command: str | None = None,
+    verbose: int = 1,
+    **asked,
+) -> Comparison:
+    """Train every candidate with every seed, and test each network once.
+
+    The best epoch of a run is chosen on its validation images; the test images are
+    looked at when all has been chosen, and choose nothing. The folder gets a run
+    `CANDIDATE/seed…` each, `runs.csv` and `table.md`.
+
+    Args:
+        candidates: at least one, of different names.
+        out: the comparison's folder.
+        seeds: of weights, splits, order and augmentation; at least one.
+        seconds: in place of epochs: what finding and training a candidate may take
+            in seconds, with its speed measured here, once, in two epochs.
+        resume: go on with the comparison in `out`, with the same arguments (further
+            seeds and candidates may come in); finished runs are kept.
+        download, verbose: as for `keras_attention.training.train`.
+        command: the command line to record.
+        **asked: as for `train`, without `attention` and `seed`.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        ValueError: candidates without difference, epochs and seconds together, too
+            few seconds, another `asked` than before; and as `train` does.
+        FileExistsError, FileNotFoundError: as `train` does.
+    """
+    _check(candidates, seeds, seconds, asked)
+    out = Path(out)
+    fixed = {"training": asked, "seconds": seconds}
+    open_run(out, fixed, command=command, resume=resume, kind=KIND)
+    options = {"download": download, "verbose": verbose, **asked}
+    for candidate in candidates:
+        options_of = _settled(out / candidate.name, candidate, seconds, options)
+        for seed in seeds:
+            if not _is_done(out, candidate, seed):
+                row = _trained_and_tested(out, candidate, seed, options_of)
+                append_rows(out / RUNS, [row])
+                write_text(out / TABLE, f"{_comparison(out)}\n")
+    return _comparison(out)
+
+
+def _trained_and_tested(out, candidate, seed, options) -> dict:
+    folder = out / candidate.name / f"seed{seed}"
+    if options["verbose"]:
+        print(f"{candidate.name}, seed {seed}")
+    rows = _train(folder, candidate, seed, options)
+    network, _ = load_trained(folder)
+    return {
+        "candidate": candidate.name,
+        "seed": seed,
+        "epochs": len(rows),
+        "parameters": network.count_params(),
+        "seconds": round(sum(row["seconds"] for row in rows), 3),
+        "spent": candidate.spent,
+        "test_top1_error": evaluate_run(folder, split="test").top1_error,
+    }
+
+
+def _train(folder, candidate, seed, options) -> list[dict]:
+    return train(
+        out=folder,
+        resume=(folder / RECORD).exists(),
+        attention=candidate.attention,
+        seed=seed,
+        **options,
+    )
+
+
+def _settled(folder, candidate, seconds, options) -> dict:
+    """The options with the candidate's epochs, which stay once they are measured."""
+    structure = {
+        "attention": recorded(candidate.attention),
+        "spent": candidate.spent,
+    }
+    path = folder / "candidate.json"
+    if path.exists():
+        stored = read_json(path)
+        epochs = stored.pop("epochs")
+        refuse_differences(folder, stored, structure)
+    else:
+        epochs = options.get("epochs")
+        if seconds is not None:
+            epochs = _epochs_within(seconds, folder / "speed", candidate, options)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, structure | {"epochs": epochs})
+    return options | {"epochs": epochs}
+
+
+def _epochs_within(seconds, folder, candidate, options) -> int:
+    rows = _train(folder, candidate, 0, options | {"epochs": SPEED_EPOCHS})
+    epochs = int((seconds - candidate.spent) / rows[-1]["seconds"])
+    if epochs < 1:
+        raise ValueError(
+            f"{candidate.name!r} has {seconds - candidate.spent:.1f} of {seconds} "
+            f"seconds left for training, and an epoch takes {rows[-1]['seconds']}: "
+            "give more `seconds`"
+        )
+    return epochs
+
+
+def _comparison(out: Path) -> Comparison:
+    return Comparison(tuple(read_rows(out / RUNS)))
+
+
+def _is_done(out: Path, candidate: Candidate, seed: int) -> bool:
+    path = out / RUNS
+    rows = read_rows(path) if path.exists() else []
+    return (candidate.name, str(seed)) in {(r["candidate"], r["seed"]) for r in rows}
+
+
+def _check(candidates, seeds, seconds, asked) -> None:
+    names = [candidate.name for candidate in candidates]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"Candidates need different names. Received: {names}")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"Different seeds are needed. Received: {list(seeds)}")
+    for name in ("attention", "seed"):
+        if name in asked:
+            raise ValueError(f"`{name}` is a candidate's or a run's own")
+    if seconds is not None and asked.get("epochs") is not None:
+        raise ValueError(
+            "`epochs` and `seconds` are two budgets: give one. Received: "
+            f"epochs={asked['epochs']}, seconds={seconds}"
+        )
+    for seed in seeds:
+        check_request(Request, {**asked, "seed": seed}).load_recipe()

@@ -1,0 +1,125 @@
+"""Checkpoints from which a search goes on exactly, at any step."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_attention.training.checkpoint import random_variables
+from keras_attention.training.files import replace_file
+
+PROGRESS_MEMBER = "keras_attention_search.json"
+ARRAYS_MEMBER = "keras_attention_search.npz"
+
+
+@dataclass
+class Progress:
+    """How far a search is, and what its epoch has brought so far.
+
+    Args:
+        step: steps of the weights done.
+        seconds: spent on the epoch so far.
+        sums: {metric: [sum, count]} over the epoch so far.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    sums: dict = field(default_factory=dict)
+
+    def add(self, metrics: dict) -> None:
+        """Count a step and its metrics."""
+        self.step += 1
+        for name, value in metrics.items():
+            total, count = self.sums.get(name, (0.0, 0))
+            # Stays a tensor: a float would wait for the device at each step.
+            self.sums[name] = (total + value, count + 1)
+
+    def means(self) -> dict[str, float]:
+        """The metrics' means over the epoch so far."""
+        return {name: float(sum_) / n for name, (sum_, n) in self.sums.items()}
+
+    def begin_epoch(self) -> None:
+        """Forget the epoch that ended."""
+        self.seconds, self.sums = 0.0, {}
+
+    def to_dict(self) -> dict:
+        """JSON types."""
+        sums = {name: [float(sum_), n] for name, (sum_, n) in self.sums.items()}
+        return dataclasses.asdict(self) | {"sums": sums}
+
+
+def save(
+    path: Path,
+    model: keras.Model,
+    optimizers: Sequence[keras.optimizers.Optimizer],
+    progress: Progress,
+) -> None:
+    """Write an ordinary Keras file that also holds what Keras leaves out.
+
+    That is the optimizers' variables, the states of random seeds, and the progress,
+    in one file, so that a crash cannot leave those of different steps.
+    """
+
+    def write(aside):
+        model.save(aside)
+        arrays = io.BytesIO()
+        np.savez(arrays, **_named(_values(model, optimizers)))
+        with zipfile.ZipFile(aside, "a") as archive:
+            archive.writestr(ARRAYS_MEMBER, arrays.getvalue())
+            archive.writestr(PROGRESS_MEMBER, json.dumps(progress.to_dict()))
+
+    replace_file(path, write)
+
+
+def restore(
+    path: Path,
+    model: keras.Model,
+    optimizers: Sequence[keras.optimizers.Optimizer],
+) -> Progress:
+    """Put a supernet and its built optimizers into the state that `save` wrote.
+
+    Raises:
+        ValueError: the file is damaged, no checkpoint of a search, or of another
+            supernet.
+    """
+    variables = _variables(model, optimizers)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            progress = Progress(**json.loads(archive.read(PROGRESS_MEMBER)))
+            arrays = dict(np.load(io.BytesIO(archive.read(ARRAYS_MEMBER))))
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no search to go on with: {error}") from error
+    found = {name: value.shape for name, value in arrays.items()}
+    wanted = {name: tuple(v.shape) for name, v in _named(variables).items()}
+    if found != wanted:
+        raise ValueError(
+            f"{path} is of another search: it has {len(found)} variables of "
+            f"optimizers and random seeds, and this one {len(wanted)}, or their "
+            "shapes differ"
+        )
+    model.load_weights(path)
+    for name, variable in _named(variables).items():
+        variable.assign(arrays[name])
+    return progress
+
+
+def _variables(model, optimizers) -> list:
+    of_optimizers = [v for optimizer in optimizers for v in optimizer.variables]
+    return [*random_variables(model), *of_optimizers]
+
+
+def _values(model, optimizers) -> list:
+    variables = _variables(model, optimizers)
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def _named(items: list) -> dict:
+    return {f"variable{i}": item for i, item in enumerate(items)}

@@ -1,0 +1,151 @@
+"""The loop of a search: its steps, its log, its checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from keras_attention.training import history
+from keras_attention.tuning.genotype import Genotype, derive
+from keras_attention.tuning.rounds import Rounds
+from keras_attention.tuning.schedule import SearchSchedule
+from keras_attention.tuning.search_checkpoint import Progress, restore, save
+from keras_attention.tuning.search_log import (
+    append_rows,
+    architecture_rows,
+    history_row,
+)
+from keras_attention.tuning.space import SearchSpace
+
+KIND = "search"
+CHECKPOINT = "search.keras"
+GENOTYPE = "genotype.json"
+HISTORY_FILE, ALPHA_FILE = "history.csv", "alpha.csv"
+BAR_INTERVAL = 10
+
+
+@dataclass
+class SearchRun:
+    """A search in its folder.
+
+    Args:
+        out: the folder.
+        model: the supernet.
+        space: its `SearchSpace`.
+        rounds: what each step does.
+        optimizers: built; all whose variables a checkpoint must hold.
+        schedule: of the epochs and of the weights' learning rate.
+        steps_per_epoch: steps of the weights.
+        checkpoint_steps: steps between two checkpoints; an epoch's end has one, too.
+        verbose: 0 for silence, 1 for a progress bar.
+    """
+
+    out: Path
+    model: keras.Model
+    space: SearchSpace
+    rounds: Rounds
+    optimizers: Sequence[keras.optimizers.Optimizer]
+    schedule: SearchSchedule
+    steps_per_epoch: int
+    checkpoint_steps: int
+    verbose: int = 1
+
+    def go(self, stop_after: int | None) -> None:
+        """Go on from the last checkpoint, if there is one.
+
+        Args:
+            stop_after: epochs to end in this call at most, or None.
+
+        Raises:
+            FloatingPointError: a loss is not finite; the last checkpoint stays.
+            ValueError: the checkpoint is damaged.
+        """
+        progress = self._progress()
+        done = progress.step // self.steps_per_epoch
+        epochs = self.schedule.epochs
+        stop = epochs if stop_after is None else min(epochs, done + stop_after)
+        if done == epochs and self.verbose:
+            print(f"{self.out} has all of its {epochs} epochs already")
+        rounds = self.rounds(progress.step)
+        for epoch in range(done, stop):
+            self._epoch(epoch, rounds, progress)
+
+    def _progress(self) -> Progress:
+        path = self.out / CHECKPOINT
+        found = path.exists()
+        progress = restore(path, self.model, self.optimizers) if found else Progress()
+        # A search that died between log and checkpoint has logged an epoch that it
+        # will make again.
+        for name in (HISTORY_FILE, ALPHA_FILE):
+            epoch = progress.step // self.steps_per_epoch
+            history.forget_after(self.out / name, epoch)
+        return progress
+
+    def _epoch(self, epoch: int, rounds, progress: Progress) -> None:
+        end = (epoch + 1) * self.steps_per_epoch
+        bar = self._bar(epoch, end - progress.step)
+        first, before, began = progress.step, progress.seconds, time.perf_counter()
+        while progress.step < end:
+            progress.add(next(rounds))
+            progress.seconds = before + time.perf_counter() - began
+            left = end - progress.step
+            if left and progress.step % self.checkpoint_steps == 0:
+                self._save(progress)
+            if self.verbose and (left == 0 or progress.step % BAR_INTERVAL == 0):
+                bar.update(progress.step - first, list(progress.means().items()))
+        self._log(epoch, progress)
+        progress.begin_epoch()
+        self._save(progress)
+
+    def _save(self, progress: Progress) -> None:
+        _check_finite(progress)
+        save(self.out / CHECKPOINT, self.model, self.optimizers, progress)
+
+    def _log(self, epoch: int, progress: Progress) -> None:
+        _check_finite(progress)
+        means = progress.means()  # waits for the device
+        # The rate of the epoch's last step.
+        rates = self.schedule.learning_rates(self.steps_per_epoch)
+        rate = float(keras.ops.convert_to_numpy(rates(progress.step - 1)))
+        row = history_row(epoch, means, rate, progress.seconds)
+        append_rows(self.out / HISTORY_FILE, [row])
+        append_rows(self.out / ALPHA_FILE, architecture_rows(epoch, self.model))
+        genotype = derive(self.model, self.space)
+        folder = self.out / "genotypes"
+        folder.mkdir(exist_ok=True)
+        genotype.save(folder / f"epoch_{epoch:03d}.json")
+        genotype.save(self.out / GENOTYPE)
+
+    def genotype(self) -> Genotype:
+        """The last epoch's, as it was written down."""
+        return Genotype.load(self.out / GENOTYPE)
+
+    def _bar(self, epoch: int, steps: int):
+        if not self.verbose:
+            return None
+        print(f"Epoch {epoch + 1}/{self.schedule.epochs}{self._time_left(epoch)}")
+        names = history_row(0, {}, 0, 0)
+        return keras.utils.Progbar(steps, stateful_metrics=names)
+
+    def _time_left(self, epoch: int) -> str:
+        """Of the whole search, by its last epoch."""
+        rows = history.read(self.out / HISTORY_FILE)
+        if not rows:
+            return ""
+        seconds = rows[-1]["seconds"] * (self.schedule.epochs - epoch)
+        hours, minutes = divmod(math.ceil(seconds / 60), 60)
+        return f", {hours} h {minutes:02d} min left"
+
+
+def _check_finite(progress: Progress) -> None:
+    wrong = {k: v for k, v in progress.means().items() if not math.isfinite(v)}
+    if wrong:
+        raise FloatingPointError(
+            f"After step {progress.step} of the search {wrong}: try a lower learning "
+            "rate. The last checkpoint is untouched"
+        )

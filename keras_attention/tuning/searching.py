@@ -1,0 +1,239 @@
+"""A whole search by name: what the command line does."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import keras
+
+from keras_attention.data import ImageData, naming_corrupt_files
+from keras_attention.layers.checks import positive_integer
+from keras_attention.training.compilation import gives_logits
+from keras_attention.training.run_folder import (
+    open_run,
+    read_run,
+    refuse_differences,
+    refuse_existing,
+)
+from keras_attention.training.runs import check_request
+from keras_attention.tuning.genotype import Genotype
+from keras_attention.tuning.mixed import architecture_variables
+from keras_attention.tuning.pictures import draw
+from keras_attention.tuning.rounds import (
+    architecture_steps,
+    bilevel_rounds,
+    penalty_rounds,
+)
+from keras_attention.tuning.search_data import batches, divide_training
+from keras_attention.tuning.search_penalty import named_penalty
+from keras_attention.tuning.search_request import AUGMENTATIONS, SearchRequest
+from keras_attention.tuning.search_run import CHECKPOINT, KIND, SearchRun
+from keras_attention.tuning.space import SearchSpace
+from keras_attention.tuning.steps import BilevelSteps
+
+__all__ = ["SearchRequest", "load_supernet", "read_search", "search"]
+
+
+def search(
+    *,
+    out: str | Path,
+    resume: bool = False,
+    stop_after: int | None = None,
+    checkpoint_steps: int = 500,
+    download: bool = False,
+    command: str | None = None,
+    verbose: int = 1,
+    **asked,
+) -> Genotype:
+    """Search for the attention of each block, or go on with a search.
+
+    The weights move on one part of the training images, the architecture on the
+    other. The folder gets `run.json` (what was asked, data, versions, commands),
+    `history.csv` (a row per epoch), `alpha.csv` (α, p, entropy and margin per epoch
+    and mixed layer), `genotypes/epoch_….json`, `genotype.json` (the last epoch's),
+    `search.keras` (the supernet, from which it goes on exactly, whatever step it
+    stopped at) and, with matplotlib, pictures of p.
+
+    Args:
+        out: the search's folder.
+        resume: go on with the search in `out`. What is left out of `asked` is taken
+            from there; what is given must agree with it, but for `data_dir`.
+        stop_after: epochs to end at most in this call.
+        checkpoint_steps: steps between two checkpoints, at least 1; each epoch's end
+            has one, too.
+        download: as for `keras_attention.data.load`.
+        command: the command line to record.
+        verbose: 0 for silence, 1 for a progress bar.
+        **asked: fields of `SearchRequest`.
+
+    Returns:
+        The genotype of the last epoch, by the paper's rule where its space has a
+        parallel operation, else by argmax.
+
+    Raises:
+        ValueError: Keras does not run on TensorFlow, something asked for is out of
+            range or differs from the search's, or the checkpoint is damaged.
+        FileExistsError, FileNotFoundError, ImportError, FloatingPointError: as
+            `keras_attention.training.train`.
+
+    Example:
+
+    >>> genotype = search(out="runs/s", model="cifarresnet-8", data="digits",
+    ...                   augmentation="none", epochs=1)  # doctest: +SKIP
+    """
+    _check_backend()
+    positive_integer("checkpoint_steps", checkpoint_steps)
+    if stop_after is not None:
+        positive_integer("stop_after", stop_after)
+    out = Path(out)
+    request = _resumed(out, asked) if resume else _fresh(out, asked)
+    data = request.load_data(download=download)
+    space = request.search_space()
+    parts = divide_training(data, request.architecture_fraction, request.seed)
+    model = request.build(data)
+    run = _run(out, request, model, space, parts, checkpoint_steps, verbose)
+    open_run(
+        out, _fixed(request, data, space), command=command, resume=resume, kind=KIND
+    )
+    if verbose:
+        print(f"{request.model}, {space}")
+        print(f"{data}; of train {len(parts[1].train):,} for α")
+    with naming_corrupt_files(data):
+        run.go(stop_after)
+    _draw(out)
+    return run.genotype()
+
+
+def read_search(folder: str | Path) -> SearchRequest:
+    """What was asked of the search in a folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: its record is damaged, or it is another kind of run.
+    """
+    folder = Path(folder)
+    return check_request(SearchRequest, read_run(folder, KIND)["search"])
+
+
+def load_supernet(folder: str | Path) -> tuple[keras.Model, SearchSpace]:
+    """The supernet of a search as of its last checkpoint, and its space.
+
+    Raises:
+        FileNotFoundError: there is no search, or it has no checkpoint yet.
+        ValueError: the file is damaged, or it is another kind of run.
+    """
+    request = read_search(folder)
+    path = Path(folder) / CHECKPOINT
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no supernet {path}: the search has no checkpoint yet"
+        )
+    return keras.saving.load_model(path, compile=False), request.search_space()
+
+
+def _check_backend() -> None:
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise ValueError(
+            f"The search runs on TensorFlow alone. Received the backend {backend!r}: "
+            "set KERAS_BACKEND=tensorflow. The network that it finds trains on every "
+            "backend"
+        )
+
+
+def _fresh(out: Path, asked: dict) -> SearchRequest:
+    # Before minutes of loading data; `open_run` looks again.
+    refuse_existing(out)
+    return check_request(SearchRequest, asked)
+
+
+def _resumed(out: Path, asked: dict) -> SearchRequest:
+    stored = read_run(out, KIND)["search"]
+    request = check_request(SearchRequest, {**stored, **asked})
+    refuse_differences(out, stored, dataclasses.asdict(request))
+    return request
+
+
+def _fixed(request: SearchRequest, data: ImageData, space: SearchSpace) -> dict:
+    return {
+        "search": dataclasses.asdict(request),
+        "data": data.to_dict(),
+        "preprocessing": data.preprocessing.to_dict(),
+        "operations": {
+            "block": list(space.symbols),
+            "conv": list(space.conv_symbols),
+        },
+    }
+
+
+def _run(out, request, model, space, parts, checkpoint_steps, verbose) -> SearchRun:
+    schedule = request.schedule()
+    steps_per_epoch = parts[0].steps_per_epoch(request.batch_size)
+    sites = ["block"] if space.conv is None else ["block", "conv"]
+    alphas = [alpha for site in sites for alpha in architecture_variables(model, site)]
+    penalty = named_penalty(request.penalty, model, space, request.penalty_weight)
+    alpha_optimizer, l2 = request.alpha_optimizer(), request.l2_of_alpha()
+    if request.control == "penalty-only":
+        optimizers = [alpha_optimizer]
+        rounds = penalty_rounds(
+            alphas, alpha_optimizer, penalty, l2, schedule, steps_per_epoch
+        )
+    else:
+        optimizers = [request.weight_optimizer(steps_per_epoch), alpha_optimizer]
+        steps = BilevelSteps(
+            model,
+            *optimizers,
+            architecture=alphas,
+            loss=keras.losses.SparseCategoricalCrossentropy(
+                from_logits=gives_logits(model)
+            ),
+            penalty=penalty,
+            order=request.order,
+            l2=l2,
+            clip_norm=request.clip_norm or None,
+        )
+        rounds = bilevel_rounds(
+            steps, schedule, steps_per_epoch, *_batches(request, schedule, parts)
+        )
+    return SearchRun(
+        out,
+        model,
+        space,
+        rounds,
+        optimizers,
+        schedule,
+        steps_per_epoch,
+        checkpoint_steps,
+        verbose,
+    )
+
+
+def _batches(request, schedule, parts) -> list:
+    """For each part a function of a number to its batches from it on."""
+    # Both are asked, so that a part of less than a batch is refused here.
+    steps_per_epoch, _ = (part.steps_per_epoch(request.batch_size) for part in parts)
+    weight_steps = schedule.epochs * steps_per_epoch
+    totals = (
+        weight_steps,
+        architecture_steps(schedule, steps_per_epoch, weight_steps),
+    )
+
+    def of(part, total):
+        return lambda first: batches(
+            part,
+            AUGMENTATIONS[request.augmentation],
+            batch_size=request.batch_size,
+            seed=request.seed,
+            first=first,
+            total=total,
+        )
+
+    return [of(part, total) for part, total in zip(parts, totals, strict=True)]
+
+
+def _draw(out: Path) -> None:
+    try:
+        draw(out)
+    except ImportError as error:
+        print(f"Pictures are off: {error}")

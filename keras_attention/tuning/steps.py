@@ -1,0 +1,398 @@
+"""One step of a network's weights, and one step of its architecture."""
+
+from __future__ import annotations
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+from keras_attention.training.optimizer import SGDL2
+from keras_attention.tuning.batch_statistics import exact_batch_statistics
+from keras_attention.tuning.hypergradient import check_order, hypergradient
+
+
+class BilevelSteps:
+    """The two steps of a bilevel search, compiled: w on training images, α on others.
+
+    Weights: w ← SGD(∇_w Ltr(w, α)). Architecture: α ← Adam(g), with
+    g = d[Lval(w'(α), α) + P(α)]/dα + λ·α. Order 1 takes w' = w; order 2 takes the
+    step that the weights' optimizer would make now on the training images, with its
+    learning rate of the moment, its momentum and its L2 decay, but without clipping.
+
+    A step of the architecture changes α and its optimizer and nothing else: its
+    passes use batch statistics (`training=True`), but leave moving statistics and
+    random seeds where they are. Under the `tf.distribute` strategy in whose scope
+    the model was made, every step takes per-replica values, of equal sizes, and
+    equals that of one device with all images (batch norm: with `synchronized=True`).
+
+    Args:
+        model: a built classifier, `[batch, height, width, channels]` to
+            `[batch, classes]`, in float32, float64 or mixed bfloat16.
+        weight_optimizer: new, of the weights; for order 2 `keras.optimizers.SGD`
+            without `weight_decay`, or `SGDL2`.
+        architecture_optimizer: new, of α; DARTS has
+            `Adam(3e-4, beta_1=0.5, beta_2=0.999)`.
+        architecture: α, list of trainable variables of the model, one per block.
+        loss: a Keras loss, its name, or a function of (labels, outputs) that gives
+            a loss per image; its mean is taken.
+        weights: list of trainable variables of the model, by default all that are
+            not in `architecture`.
+        penalty: P, function of the list of α that gives a scalar, or None.
+        order: 1 or 2.
+        l2: λ ≥ 0 of α's decay. It is part of the gradient that Adam scales, as in
+            DARTS; Keras' `weight_decay` would not be.
+        clip_norm: most that the global norm of the weights' gradient may be, above
+            0, or None. It is that of the whole batch, over all replicas.
+        jit_compile: True, False, or "auto": XLA where there is an accelerator, and
+            one replica.
+
+    Raises:
+        RuntimeError: Keras runs on another backend than TensorFlow.
+        ValueError: an argument is out of its range, or what the steps would leave
+            out without a word: losses inside the model, an optimizer that clips,
+            accumulates gradients or was built already, float16.
+
+    Source: arXiv:1806.09055 (DARTS). Differs from it: the second order is exact, not
+    a finite difference.
+    """
+
+    def __init__(
+        self,
+        model,
+        weight_optimizer,
+        architecture_optimizer,
+        *,
+        architecture,
+        loss,
+        weights=None,
+        penalty=None,
+        order=1,
+        l2=1e-3,
+        clip_norm=None,
+        jit_compile="auto",
+    ):
+        _check_backend()
+        self.model = model
+        self.architecture = list(architecture)
+        self.weights = _weights(model, self.architecture, weights)
+        self.weight_optimizer = weight_optimizer
+        self.architecture_optimizer = architecture_optimizer
+        self.penalty = penalty
+        self.order = order
+        self.l2 = l2
+        self.clip_norm = clip_norm
+        self._loss = _loss_per_image(loss)
+        _check_numbers(order, l2, clip_norm)
+        _check_model(model)
+        _check_optimizers(weight_optimizer, architecture_optimizer)
+        if order == 2:
+            _check_unrollable(weight_optimizer, self.weights)
+        self._strategy = model.distribute_strategy
+        with self._strategy.scope():
+            weight_optimizer.build(self.weights)
+            architecture_optimizer.build(self.architecture)
+        compiled = tf.function(
+            jit_compile=_jit_compile(model, self._strategy, jit_compile),
+            autograph=False,
+            reduce_retracing=True,
+        )
+        self._weight_step = compiled(self._weight_step_of_all)
+        self._architecture_step = compiled(self._architecture_step_of_all)
+
+    def weight_step(self, images, labels):
+        """One step of the weights' optimizer; moving statistics and seeds go on.
+
+        Args:
+            images: a batch of the training part.
+            labels: their classes, integers `[batch]`.
+
+        Returns:
+            {"loss", "accuracy"}: scalar tensors, of the batch before the step.
+        """
+        return self._weight_step(images, labels)
+
+    def architecture_step(
+        self, train_images, train_labels, validation_images, validation_labels
+    ):
+        """One step of the architecture's optimizer.
+
+        Args:
+            train_images, train_labels: a batch of the training part, which order 2
+                unrolls; order 1 does not look at it.
+            validation_images, validation_labels: a batch of the validation part.
+
+        Returns:
+            {"loss", "accuracy"} of the validation batch at w' and the α before the
+            step, and with a penalty {"penalty"}: scalar tensors.
+        """
+        return self._architecture_step(
+            train_images, train_labels, validation_images, validation_labels
+        )
+
+    # What follows runs while TensorFlow traces.
+
+    def _weight_step_of_all(self, *batch):
+        return self._mean(self._strategy.run(self._weight_step_of_one, batch))
+
+    def _architecture_step_of_all(self, *batches):
+        exact = exact_batch_statistics(self.model)
+        with exact if self.order == 2 else contextlib.nullcontext():
+            metrics = self._strategy.run(self._architecture_step_of_one, batches)
+        return self._mean(metrics)
+
+    def _mean(self, metrics):
+        return {
+            name: self._strategy.reduce("MEAN", value, axis=None)
+            for name, value in metrics.items()
+        }
+
+    def _weight_step_of_one(self, images, labels):
+        with tf.GradientTape() as tape:
+            outputs = self.model(images, training=True)
+            loss = self._loss(labels, outputs)
+        gradients = tape.gradient(loss, self.weights, unconnected_gradients="zero")
+        gradients = self._over_replicas(gradients)
+        if self.clip_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
+        self._apply(self.weight_optimizer, gradients, self.weights)
+        return {"loss": loss, "accuracy": _accuracy(labels, outputs)}
+
+    def _architecture_step_of_one(
+        self, train_images, train_labels, validation_images, validation_labels
+    ):
+        run = _PassesWithoutTraces(self.model, [*self.weights, *self.architecture])
+        metrics = {}
+
+        def training_loss(weights, alphas):
+            return self._loss(train_labels, run([*weights, *alphas], train_images))
+
+        def validation_loss(weights, alphas):
+            outputs = run([*weights, *alphas], validation_images)
+            loss = self._loss(validation_labels, outputs)
+            metrics["loss"] = loss
+            metrics["accuracy"] = _accuracy(validation_labels, outputs)
+            if self.penalty is None:
+                return loss
+            metrics["penalty"] = tf.cast(self.penalty(alphas), loss.dtype)
+            return loss + metrics["penalty"]
+
+        alphas = _values(self.architecture)
+        gradients = hypergradient(
+            training_loss,
+            validation_loss,
+            _values(self.weights),
+            alphas,
+            order=self.order,
+            average=self._over_replicas,
+            **(self._unrolled_step() if self.order == 2 else {}),
+        )
+        gradients = [
+            gradient + self.l2 * alpha
+            for gradient, alpha in zip(gradients, alphas, strict=True)
+        ]
+        self._apply(self.architecture_optimizer, gradients, self.architecture)
+        return metrics
+
+    def _unrolled_step(self):
+        """What `sgd_step` must know to do as the weights' optimizer would now."""
+        optimizer = self.weight_optimizer
+        l2 = 0.0
+        if isinstance(optimizer, SGDL2):
+            l2 = [optimizer.l2 if decays else 0.0 for decays in optimizer._decays]
+        return {
+            "learning_rate": tf.convert_to_tensor(optimizer.learning_rate),
+            "momentum": optimizer.momentum,
+            "nesterov": optimizer.nesterov,
+            "velocities": _values(optimizer.momentums) if optimizer.momentum else None,
+            "l2": l2,
+        }
+
+    def _over_replicas(self, gradients):
+        """Their mean over the replicas, which gradients can pass."""
+        if self._strategy.num_replicas_in_sync == 1:
+            return gradients
+        return tf.distribute.get_replica_context().all_reduce("MEAN", gradients)
+
+    def _apply(self, optimizer, gradients, variables):
+        # Keras adds up what the replicas apply; a step takes their mean.
+        replicas = self._strategy.num_replicas_in_sync
+        optimizer.apply([gradient / replicas for gradient in gradients], variables)
+
+
+class _PassesWithoutTraces:
+    """Forward passes in training mode that leave all variables as they were.
+
+    Each goes on with the random seeds where the one before stopped, so that the
+    passes of one step do not drop the same units.
+    """
+
+    def __init__(self, model, variables):
+        self.model = model
+        self.variables = variables
+        saved = {id(variable) for variable in model.weights}
+        self.seeds = [v for v in model.variables if id(v) not in saved]
+        self.seed_values = _values(self.seeds)
+
+    def __call__(self, values, images):
+        mapping = [
+            *zip(self.variables, values, strict=True),
+            *zip(self.seeds, self.seed_values, strict=True),
+        ]
+        with keras.StatelessScope(mapping) as scope:
+            outputs = self.model(images, training=True)
+        self.seed_values = [scope.get_current_value(seed) for seed in self.seeds]
+        return outputs
+
+
+def _values(variables):
+    return [tf.convert_to_tensor(variable.value) for variable in variables]
+
+
+def _loss_per_image(loss):
+    """Function of (labels, outputs) to the mean loss of this replica's images."""
+    loss = keras.losses.get(loss)
+    if loss is None:
+        raise ValueError("`loss` is needed. Received: None.")
+    # `Loss.call` gives a loss per image. `__call__` would divide by the replicas.
+    per_image = loss.call if isinstance(loss, keras.losses.Loss) else loss
+
+    def mean_loss(labels, outputs):
+        return tf.reduce_mean(per_image(labels, _wide(outputs)))
+
+    return mean_loss
+
+
+def _wide(outputs):
+    # Only where it must be: Keras finds a softmax's logits through the tensor.
+    return tf.cast(outputs, "float32") if outputs.dtype == "bfloat16" else outputs
+
+
+def _accuracy(labels, outputs):
+    hits = keras.metrics.sparse_categorical_accuracy(labels, outputs)
+    return tf.reduce_mean(tf.cast(hits, "float32"))
+
+
+def _weights(model, architecture, weights):
+    """The weights' variables, after checking both lists."""
+    trainable = {id(variable) for variable in model.trainable_variables}
+    own = {id(variable) for variable in architecture}
+    if not architecture or len(own) < len(architecture) or not own <= trainable:
+        raise ValueError(
+            "`architecture` must list trainable variables of the model, each once. "
+            f"Received: {_names(architecture)}."
+        )
+    if weights is None:
+        weights = [v for v in model.trainable_variables if id(v) not in own]
+    weights = list(weights)
+    listed = {id(variable) for variable in weights}
+    if not weights or len(listed) < len(weights) or not listed <= trainable - own:
+        raise ValueError(
+            "`weights` must list trainable variables of the model that are not in "
+            f"`architecture`, each once. Received: {_names(weights)}."
+        )
+    return weights
+
+
+def _names(variables):
+    return [getattr(variable, "path", variable) for variable in variables]
+
+
+def _check_backend():
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "The search runs on TensorFlow alone. Received the backend "
+            f"{keras.backend.backend()!r}: set KERAS_BACKEND=tensorflow. The network "
+            "that it finds trains on every backend."
+        )
+
+
+def _check_numbers(order, l2, clip_norm):
+    check_order(order)
+    if l2 < 0:
+        raise ValueError(f"`l2` must be at least 0. Received: {l2}.")
+    if clip_norm is not None and clip_norm <= 0:
+        raise ValueError(
+            f"`clip_norm` must be above 0, or None. Received: {clip_norm}."
+        )
+
+
+def _check_model(model):
+    layers = model._flatten_layers()
+    half = [layer.name for layer in layers if layer.compute_dtype == "float16"]
+    if half:
+        raise ValueError(
+            "A search in float16 would need loss scaling, which it has not: use "
+            f"mixed_bfloat16. Received float16 layers: {half[:3]}."
+        )
+    active = [
+        layer.name
+        for layer in layers
+        if getattr(layer, "activity_regularizer", None) is not None
+    ]
+    if model.losses or active:
+        raise ValueError(
+            "The steps take `loss` alone, and would leave out the losses inside the "
+            "model (regularizers, `add_loss`). For L2 decay of the weights use "
+            f"keras_attention.training.SGDL2. Received {len(model.losses)} losses and "
+            f"activity regularizers of {active}."
+        )
+
+
+def _check_optimizers(*optimizers):
+    for name, optimizer in zip(
+        ("weight_optimizer", "architecture_optimizer"), optimizers, strict=True
+    ):
+        if not isinstance(optimizer, keras.optimizers.Optimizer):
+            raise ValueError(
+                f"`{name}` must be a Keras optimizer. Received: {optimizer!r}."
+            )
+        refused = {
+            "built already: make a new one": optimizer.built,
+            "clipping: use `clip_norm`": (
+                optimizer.clipnorm or optimizer.clipvalue or optimizer.global_clipnorm
+            ),
+            "accumulating gradients": optimizer.gradient_accumulation_steps,
+            "scaling the loss": (
+                optimizer.loss_scale_factor
+                or isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+            ),
+        }
+        reasons = [reason for reason, holds in refused.items() if holds]
+        if reasons:
+            raise ValueError(
+                f"`{name}` must not be {' or '.join(reasons)}. Received: "
+                f"{optimizer.name}."
+            )
+
+
+def _check_unrollable(optimizer, weights):
+    """Raise unless `sgd_step` is what the optimizer does."""
+    if type(optimizer) not in (keras.optimizers.SGD, SGDL2) or optimizer.weight_decay:
+        raise ValueError(
+            "Order 2 unrolls a step of SGD. `weight_optimizer` must be "
+            "keras.optimizers.SGD without `weight_decay` (which is decoupled), or "
+            f"keras_attention.training.SGDL2. Received: {type(optimizer).__name__} "
+            f"with weight_decay={optimizer.weight_decay}."
+        )
+    constrained = [v.path for v in weights if v.constraint is not None]
+    if constrained:
+        raise ValueError(
+            "Order 2 unrolls a step without constraints. Received weights with "
+            f"them: {constrained[:3]}."
+        )
+
+
+def _jit_compile(model, strategy, asked):
+    if asked == "auto":
+        return strategy.num_replicas_in_sync == 1 and model.jit_compile
+    if not isinstance(asked, bool):
+        raise ValueError(
+            f"`jit_compile` must be True, False or 'auto'. Received: {asked!r}."
+        )
+    if asked and strategy.num_replicas_in_sync > 1:
+        raise ValueError(
+            "tf.distribute does not compile with XLA over several replicas: "
+            "`jit_compile` must be False or 'auto' there. Received: True."
+        )
+    return asked

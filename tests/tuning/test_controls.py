@@ -1,0 +1,253 @@
+"""Controls of a search, and fair comparisons with them."""
+
+import csv
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from keras_attention.tuning import comparison
+from keras_attention.tuning.comparison import Candidate, compare
+from keras_attention.tuning.contenders import candidates_of
+from keras_attention.tuning.controls import random_genotype, uniform_genotype
+from keras_attention.tuning.genotype import Genotype
+from keras_attention.tuning.intervals import mean_and_interval, t_quantile
+from keras_attention.tuning.space import search_space
+
+SPACE = search_space("sscbam", aw=True)
+BLOCKS = tuple(f"stage1_block{i}" for i in range(1, 9))
+
+
+def test_random_genotypes_draw_every_operation_alike():
+    """χ² over 4,000 draws, at a level that chance passes once in 10,000."""
+    drawn = [random_genotype(SPACE, BLOCKS, seed) for seed in range(500)]
+    found = [operation for genotype in drawn for operation in genotype.operations]
+    symbols = [SPACE.symbol(i, conv) for i in range(5) for conv in range(2)]
+    counts = np.array([found.count(symbol) for symbol in symbols])
+    assert counts.sum() == 4000
+    assert ((counts - 400) ** 2 / 400).sum() < 33.7  # 9 degrees of freedom
+    first = [genotype.operations[0] for genotype in drawn]
+    last = [genotype.operations[-1] for genotype in drawn]
+    same = sum(a == b for a, b in zip(first, last, strict=True))
+    assert 20 < same < 90, "blocks are drawn one by one: 50 of 500 expected"
+
+
+def test_random_genotypes_are_their_seeds():
+    first = random_genotype(SPACE, BLOCKS, 7)
+    assert first == random_genotype(SPACE, BLOCKS, 7)
+    assert first != random_genotype(SPACE, BLOCKS, 8)
+    assert first.blocks == BLOCKS
+    with pytest.raises(ValueError, match="from 0 to 2147483647"):
+        random_genotype(SPACE, BLOCKS, -1)
+
+
+def test_a_uniform_genotype_has_one_operation():
+    genotype = uniform_genotype(SPACE, BLOCKS, "SA⊕CA")
+    assert set(genotype.operations) == {"SA⊕CA"} and len(genotype) == len(BLOCKS)
+    assert set(genotype.entries) == {SPACE.operations[2].attention}
+    with pytest.raises(ValueError, match="'SA⊕CA'"):
+        uniform_genotype(SPACE, BLOCKS, "SA+CA")
+
+
+# -- the interval ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("freedom", "t"),
+    # Student's t, two-sided 95%, as printed in tables.
+    [(1, 12.706), (2, 4.303), (4, 2.776), (9, 2.262), (29, 2.045), (120, 1.980)],
+)
+def test_t_quantiles_of_the_tables(freedom, t):
+    assert t_quantile(freedom) == pytest.approx(t, abs=6e-4)
+
+
+def test_mean_and_interval():
+    """Three values 1, 2, 6: s² = 7, so h = 4.3027 · √(7/3)."""
+    mean, half = mean_and_interval([1, 2, 6])
+    assert mean == 3
+    assert half == pytest.approx(4.30265 * (7 / 3) ** 0.5, rel=1e-5)
+    assert mean_and_interval([5.0]) == (5.0, None)
+    with pytest.raises(ValueError, match="no runs"):
+        mean_and_interval([])
+
+
+def test_intervals_hold_the_mean_as_often_as_they_say(rng):
+    held = 0
+    for values in rng.normal(2.0, 3.0, (1000, 4)):
+        mean, half = mean_and_interval(values)
+        held += abs(mean - 2.0) <= half
+    assert 920 < held < 980  # 950 ± 4.3 standard deviations
+
+
+# -- the comparison ----------------------------------------------------------------
+
+ERRORS = {"plain": [30.0, 31.0, 35.0], "found": [20.0, 22.0, 24.0]}
+ASKED = {"model": "cifarresnet-8", "data": "digits", "recipe": "quick"}
+
+
+class Trainings:
+    """In place of training: notes what was asked, an epoch takes 2 seconds."""
+
+    def __init__(self):
+        self.asked, self.tested, self.fails = [], [], None
+
+    def train(self, *, out, resume, attention, seed, **options):
+        if self.fails == (out.parent.name, seed):
+            raise KeyboardInterrupt
+        epochs = options.get("epochs") or 5
+        self.asked.append((out.parent.name, out.name, seed, epochs))
+        return [{"epoch": i, "seconds": 9.0 if i == 0 else 2.0} for i in range(epochs)]
+
+    def evaluate(self, folder, split):
+        assert split == "test"
+        name, seed = folder.parent.name, int(folder.name.removeprefix("seed"))
+        self.tested.append((name, seed))
+        return SimpleNamespace(top1_error=ERRORS[name][seed])
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    own = Trainings()
+    network = SimpleNamespace(count_params=lambda: 1234567)
+    monkeypatch.setattr(comparison, "train", own.train)
+    monkeypatch.setattr(comparison, "evaluate_run", own.evaluate)
+    monkeypatch.setattr(comparison, "load_trained", lambda folder: (network, folder))
+    return own
+
+
+CANDIDATES = [Candidate("plain"), Candidate("found", "cbam", spent=10.0)]
+
+
+def test_every_candidate_is_trained_alike_and_tested_once(trainings, tmp_path):
+    out = tmp_path / "c"
+    found = compare(CANDIDATES, out=out, verbose=0, epochs=4, **ASKED)
+    runs = [(name, seed) for name in ("plain", "found") for seed in range(3)]
+    assert trainings.tested == runs
+    assert trainings.asked == [(name, f"seed{s}", s, 4) for name, s in runs]
+    assert found.errors("plain") == ERRORS["plain"]
+    with (out / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["candidate"], int(row["seed"])) for row in rows] == runs
+    assert {float(row["seconds"]) for row in rows} == {9.0 + 3 * 2.0}
+    plain, other = (out / "table.md").read_text().splitlines()[2:]
+    # s² = 7 and 4.
+    half = [4.30265 * (square / 3) ** 0.5 for square in (7, 4)]
+    assert plain == f"| plain | 3 | 32.00 | ± {half[0]:.2f} | 4 | 1,234,567 | 15 | 0 |"
+    assert other == f"| found | 3 | 22.00 | ± {half[1]:.2f} | 4 | 1,234,567 | 15 | 10 |"
+    assert str(found) == (out / "table.md").read_text().rstrip()
+
+
+def test_a_comparison_goes_on_with_the_run_it_stopped_at(trainings, tmp_path):
+    trainings.fails = ("found", 1)
+    with pytest.raises(KeyboardInterrupt):
+        compare(CANDIDATES, out=tmp_path, verbose=0, **ASKED)
+    before = list(trainings.tested)
+    trainings.fails = None
+    with pytest.raises(FileExistsError, match="already holds a run"):
+        compare(CANDIDATES, out=tmp_path, verbose=0, **ASKED)
+    with pytest.raises(ValueError, match=r"training\.recipe: 'quick' then, 'cifar'"):
+        changed = ASKED | {"recipe": "cifar"}
+        compare(CANDIDATES, out=tmp_path, verbose=0, resume=True, **changed)
+    other = [CANDIDATES[0], Candidate("found", "se", spent=10.0)]
+    with pytest.raises(ValueError, match="attention: 'cbam' then, 'se' now"):
+        compare(other, out=tmp_path, verbose=0, resume=True, **ASKED)
+    found = compare(CANDIDATES, out=tmp_path, verbose=0, resume=True, **ASKED)
+    assert before == [("plain", 0), ("plain", 1), ("plain", 2), ("found", 0)]
+    assert trainings.tested == [*before, ("found", 1), ("found", 2)]
+    assert found.errors("found") == ERRORS["found"]
+
+
+def test_equal_seconds(trainings, tmp_path):
+    """25 s of 2 s each: 12 epochs, and 7 where 10 s went into the search."""
+    asked = {"out": tmp_path, "verbose": 0, "seeds": [0], "seconds": 25, **ASKED}
+    compare(CANDIDATES, **asked)
+    speed = [run for run in trainings.asked if run[1] == "speed"]
+    assert [(name, epochs) for name, _, _, epochs in speed] == [
+        ("plain", 2),
+        ("found", 2),
+    ]
+    runs = {
+        name: epochs for name, what, _, epochs in trainings.asked if what == "seed0"
+    }
+    assert runs == {"plain": 12, "found": 7}
+    # Once measured it stays, whatever the machine does later.
+    trainings.asked.clear()
+    compare(CANDIDATES, resume=True, **asked | {"seeds": [0, 1]})
+    assert trainings.asked == [("plain", "seed1", 1, 12), ("found", "seed1", 1, 7)]
+
+
+def test_too_few_seconds_are_refused(trainings, tmp_path):
+    with pytest.raises(ValueError, match="'found' has 1.5 of 11.5 seconds left"):
+        compare(CANDIDATES[1:], out=tmp_path, verbose=0, seconds=11.5, **ASKED)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"candidates": []}, "different names"),
+        ({"candidates": [Candidate("a"), Candidate("a", "se")]}, "different names"),
+        ({"seeds": [1, 1]}, "Different seeds"),
+        ({"seeds": []}, "Different seeds"),
+        ({"seconds": 5, "epochs": 1}, "two budgets"),
+        ({"attention": "se"}, "`attention` is a candidate's"),
+        ({"recipe": "quik"}, "'quick'"),
+        ({"modell": "x"}, "'model'"),
+        ({"data": None}, "`data` is needed"),
+    ],
+)
+def test_what_does_not_fit_is_refused(trainings, tmp_path, asked, message):
+    with pytest.raises(ValueError, match=message):
+        compare(**{"candidates": CANDIDATES, "out": tmp_path / "c", **ASKED, **asked})
+    assert not (tmp_path / "c").exists() and not trainings.asked
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "CA⊕SA", "a b"])
+def test_names_of_candidates_are_folders(name):
+    with pytest.raises(ValueError, match="name is letters"):
+        Candidate(name)
+
+
+# -- what is compared --------------------------------------------------------------
+
+
+def searched(folder, operation, **asked):
+    """A search's folder, as far as a comparison reads it."""
+    folder.mkdir()
+    search = {"model": "resnet18", "data": "digits", "space": "sscbam", **asked}
+    record = {"format": 1, "kind": "search", "search": search}
+    (folder / "run.json").write_text(json.dumps(record))
+    genotype = uniform_genotype(search_space("sscbam"), BLOCKS, operation)
+    genotype.save(folder / "genotype.json")
+    (folder / "history.csv").write_text("epoch,seconds\n0,3.5\n1,2\n")
+    return folder
+
+
+def test_contenders(tmp_path):
+    folders = [
+        searched(tmp_path / "whole", "CA", limit=64, seed=3),
+        searched(tmp_path / "null", "SA", limit=64, seed=4, control="penalty-only"),
+    ]
+    candidates, shared = candidates_of(folders, random=2, uniform=["CA+SA"])
+    named = {each.name: each for each in candidates}
+    assert list(named) == [
+        "plain", "uniform-CA-SA", "random0", "random1", "whole", "null"
+    ]  # fmt: skip
+    assert named["plain"].attention is None
+    assert set(named["uniform-CA-SA"].attention.operations) == {"CA⊕SA"}
+    space = search_space("sscbam")
+    for seed in range(2):
+        wanted = random_genotype(space, BLOCKS, seed)
+        assert named[f"random{seed}"].attention == wanted
+    assert named["whole"].attention == Genotype.load(folders[0] / "genotype.json")
+    assert [each.spent for each in candidates] == [0, 0, 0, 0, 5.5, 5.5]
+    assert shared == {
+        "model": "resnet18",
+        "data": "digits",
+        "limit": 64,
+        "validation": 0.1,
+        "dtype": "float32",
+    }
+    other = searched(tmp_path / "other", "CA", limit=65)
+    with pytest.raises(ValueError, match="one model and one data set"):
+        candidates_of([folders[0], other])
