@@ -27,6 +27,8 @@ class SGDL2(keras.optimizers.SGD):
         l2_exclude: names of variables that do not decay, such as
             `("gamma", "beta", "bias")`; the last part of a variable's path.
         **kwargs: as for `keras.optimizers.SGD`, without `weight_decay`.
+
+    Once built, `l2_by_variable` lists each variable's λ.
     """
 
     def __init__(
@@ -52,14 +54,15 @@ class SGDL2(keras.optimizers.SGD):
         # By index: TensorFlow hands its own variables, which have no path, to
         # `update_step`. There, not in `apply`, because replicas sum what `apply`
         # gets, and would decay once per replica.
-        self._decays = [
-            variable.path.rsplit("/", 1)[-1] not in self.l2_exclude
+        self.l2_by_variable = [
+            0.0 if variable.path.rsplit("/", 1)[-1] in self.l2_exclude else self.l2
             for variable in variables
         ]
 
     def update_step(self, gradient, variable, learning_rate):
-        if self.l2 and self._decays[self._get_variable_index(variable)]:
-            decay = keras.ops.cast(self.l2, variable.dtype)
+        l2 = self.l2_by_variable[self._get_variable_index(variable)]
+        if l2:
+            decay = keras.ops.cast(l2, variable.dtype)
             gradient = keras.ops.cast(gradient, variable.dtype) + decay * variable
         super().update_step(gradient, variable, learning_rate)
 

@@ -30,6 +30,7 @@ from keras_attention.tuning.search_penalty import named_penalty
 from keras_attention.tuning.search_request import AUGMENTATIONS, SearchRequest
 from keras_attention.tuning.search_run import CHECKPOINT, KIND, SearchRun
 from keras_attention.tuning.space import SearchSpace
+from keras_attention.tuning.step_checks import check_backend
 from keras_attention.tuning.steps import BilevelSteps
 
 __all__ = ["SearchRequest", "load_supernet", "read_search", "search"]
@@ -82,7 +83,7 @@ def search(
     >>> genotype = search(out="runs/s", model="cifarresnet-8", data="digits",
     ...                   augmentation="none", epochs=1)  # doctest: +SKIP
     """
-    _check_backend()
+    check_backend()
     positive_integer("checkpoint_steps", checkpoint_steps)
     if stop_after is not None:
         positive_integer("stop_after", stop_after)
@@ -130,16 +131,6 @@ def load_supernet(folder: str | Path) -> tuple[keras.Model, SearchSpace]:
             f"There is no supernet {path}: the search has no checkpoint yet"
         )
     return keras.saving.load_model(path, compile=False), request.search_space()
-
-
-def _check_backend() -> None:
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise ValueError(
-            f"The search runs on TensorFlow alone. Received the backend {backend!r}: "
-            "set KERAS_BACKEND=tensorflow. The network that it finds trains on every "
-            "backend"
-        )
 
 
 def _fresh(out: Path, asked: dict) -> SearchRequest:

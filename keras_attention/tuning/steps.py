@@ -7,9 +7,17 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from keras_attention.training.optimizer import SGDL2
 from keras_attention.tuning.batch_statistics import exact_batch_statistics
-from keras_attention.tuning.hypergradient import check_order, hypergradient
+from keras_attention.tuning.hypergradient import hypergradient
+from keras_attention.tuning.step_checks import (
+    check_backend,
+    check_model,
+    check_numbers,
+    check_optimizers,
+    check_unrollable,
+    jit_compiles,
+    weights_of,
+)
 
 
 class BilevelSteps:
@@ -48,10 +56,10 @@ class BilevelSteps:
             one replica.
 
     Raises:
-        RuntimeError: Keras runs on another backend than TensorFlow.
-        ValueError: an argument is out of its range, or what the steps would leave
-            out without a word: losses inside the model, an optimizer that clips,
-            accumulates gradients or was built already, float16.
+        ValueError: Keras does not run on TensorFlow, an argument is out of its range,
+            or what the steps would leave out without a word: losses inside the model,
+            an optimizer that clips, accumulates gradients or was built already,
+            float16.
 
     Source: arXiv:1806.09055 (DARTS). Differs from it: the second order is exact, not
     a finite difference.
@@ -72,10 +80,10 @@ class BilevelSteps:
         clip_norm=None,
         jit_compile="auto",
     ):
-        _check_backend()
+        check_backend()
         self.model = model
         self.architecture = list(architecture)
-        self.weights = _weights(model, self.architecture, weights)
+        self.weights = weights_of(model, self.architecture, weights)
         self.weight_optimizer = weight_optimizer
         self.architecture_optimizer = architecture_optimizer
         self.penalty = penalty
@@ -83,17 +91,17 @@ class BilevelSteps:
         self.l2 = l2
         self.clip_norm = clip_norm
         self._loss = _loss_per_image(loss)
-        _check_numbers(order, l2, clip_norm)
-        _check_model(model)
-        _check_optimizers(weight_optimizer, architecture_optimizer)
+        check_numbers(order, l2, clip_norm)
+        check_model(model)
+        check_optimizers(weight_optimizer, architecture_optimizer)
         if order == 2:
-            _check_unrollable(weight_optimizer, self.weights)
+            check_unrollable(weight_optimizer, self.weights)
         self._strategy = model.distribute_strategy
         with self._strategy.scope():
             weight_optimizer.build(self.weights)
             architecture_optimizer.build(self.architecture)
         compiled = tf.function(
-            jit_compile=_jit_compile(model, self._strategy, jit_compile),
+            jit_compile=jit_compiles(model, self._strategy, jit_compile),
             autograph=False,
             reduce_retracing=True,
         )
@@ -197,15 +205,12 @@ class BilevelSteps:
     def _unrolled_step(self):
         """What `sgd_step` must know to do as the weights' optimizer would now."""
         optimizer = self.weight_optimizer
-        l2 = 0.0
-        if isinstance(optimizer, SGDL2):
-            l2 = [optimizer.l2 if decays else 0.0 for decays in optimizer._decays]
         return {
             "learning_rate": tf.convert_to_tensor(optimizer.learning_rate),
             "momentum": optimizer.momentum,
             "nesterov": optimizer.nesterov,
             "velocities": _values(optimizer.momentums) if optimizer.momentum else None,
-            "l2": l2,
+            "l2": getattr(optimizer, "l2_by_variable", 0.0),
         }
 
     def _over_replicas(self, gradients):
@@ -271,128 +276,3 @@ def _wide(outputs):
 def _accuracy(labels, outputs):
     hits = keras.metrics.sparse_categorical_accuracy(labels, outputs)
     return tf.reduce_mean(tf.cast(hits, "float32"))
-
-
-def _weights(model, architecture, weights):
-    """The weights' variables, after checking both lists."""
-    trainable = {id(variable) for variable in model.trainable_variables}
-    own = {id(variable) for variable in architecture}
-    if not architecture or len(own) < len(architecture) or not own <= trainable:
-        raise ValueError(
-            "`architecture` must list trainable variables of the model, each once. "
-            f"Received: {_names(architecture)}."
-        )
-    if weights is None:
-        weights = [v for v in model.trainable_variables if id(v) not in own]
-    weights = list(weights)
-    listed = {id(variable) for variable in weights}
-    if not weights or len(listed) < len(weights) or not listed <= trainable - own:
-        raise ValueError(
-            "`weights` must list trainable variables of the model that are not in "
-            f"`architecture`, each once. Received: {_names(weights)}."
-        )
-    return weights
-
-
-def _names(variables):
-    return [getattr(variable, "path", variable) for variable in variables]
-
-
-def _check_backend():
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            "The search runs on TensorFlow alone. Received the backend "
-            f"{keras.backend.backend()!r}: set KERAS_BACKEND=tensorflow. The network "
-            "that it finds trains on every backend."
-        )
-
-
-def _check_numbers(order, l2, clip_norm):
-    check_order(order)
-    if l2 < 0:
-        raise ValueError(f"`l2` must be at least 0. Received: {l2}.")
-    if clip_norm is not None and clip_norm <= 0:
-        raise ValueError(
-            f"`clip_norm` must be above 0, or None. Received: {clip_norm}."
-        )
-
-
-def _check_model(model):
-    layers = model._flatten_layers()
-    half = [layer.name for layer in layers if layer.compute_dtype == "float16"]
-    if half:
-        raise ValueError(
-            "A search in float16 would need loss scaling, which it has not: use "
-            f"mixed_bfloat16. Received float16 layers: {half[:3]}."
-        )
-    active = [
-        layer.name
-        for layer in layers
-        if getattr(layer, "activity_regularizer", None) is not None
-    ]
-    if model.losses or active:
-        raise ValueError(
-            "The steps take `loss` alone, and would leave out the losses inside the "
-            "model (regularizers, `add_loss`). For L2 decay of the weights use "
-            f"keras_attention.training.SGDL2. Received {len(model.losses)} losses and "
-            f"activity regularizers of {active}."
-        )
-
-
-def _check_optimizers(*optimizers):
-    for name, optimizer in zip(
-        ("weight_optimizer", "architecture_optimizer"), optimizers, strict=True
-    ):
-        if not isinstance(optimizer, keras.optimizers.Optimizer):
-            raise ValueError(
-                f"`{name}` must be a Keras optimizer. Received: {optimizer!r}."
-            )
-        refused = {
-            "built already: make a new one": optimizer.built,
-            "clipping: use `clip_norm`": (
-                optimizer.clipnorm or optimizer.clipvalue or optimizer.global_clipnorm
-            ),
-            "accumulating gradients": optimizer.gradient_accumulation_steps,
-            "scaling the loss": (
-                optimizer.loss_scale_factor
-                or isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-            ),
-        }
-        reasons = [reason for reason, holds in refused.items() if holds]
-        if reasons:
-            raise ValueError(
-                f"`{name}` must not be {' or '.join(reasons)}. Received: "
-                f"{optimizer.name}."
-            )
-
-
-def _check_unrollable(optimizer, weights):
-    """Raise unless `sgd_step` is what the optimizer does."""
-    if type(optimizer) not in (keras.optimizers.SGD, SGDL2) or optimizer.weight_decay:
-        raise ValueError(
-            "Order 2 unrolls a step of SGD. `weight_optimizer` must be "
-            "keras.optimizers.SGD without `weight_decay` (which is decoupled), or "
-            f"keras_attention.training.SGDL2. Received: {type(optimizer).__name__} "
-            f"with weight_decay={optimizer.weight_decay}."
-        )
-    constrained = [v.path for v in weights if v.constraint is not None]
-    if constrained:
-        raise ValueError(
-            "Order 2 unrolls a step without constraints. Received weights with "
-            f"them: {constrained[:3]}."
-        )
-
-
-def _jit_compile(model, strategy, asked):
-    if asked == "auto":
-        return strategy.num_replicas_in_sync == 1 and model.jit_compile
-    if not isinstance(asked, bool):
-        raise ValueError(
-            f"`jit_compile` must be True, False or 'auto'. Received: {asked!r}."
-        )
-    if asked and strategy.num_replicas_in_sync > 1:
-        raise ValueError(
-            "tf.distribute does not compile with XLA over several replicas: "
-            "`jit_compile` must be False or 'auto' there. Received: True."
-        )
-    return asked

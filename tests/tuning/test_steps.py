@@ -355,7 +355,7 @@ def make(model=None, weight_optimizer=None, architecture_optimizer=None, **optio
     keras.backend.backend() == "tensorflow", reason="TensorFlow is supported"
 )
 def test_another_backend_is_refused():
-    with pytest.raises(RuntimeError, match="on TensorFlow alone. Received .*'jax'"):
+    with pytest.raises(ValueError, match="on TensorFlow alone. Received .*'jax'"):
         make()
 
 

@@ -1,0 +1,74 @@
+"""The command line: arguments in, text out, one line per error.
+
+Each command is a module with `add_command`, which declares its arguments.
+"""
+
+import argparse
+import shlex
+import sys
+
+from keras_attention.cli import (
+    compare,
+    derive,
+    evaluate,
+    predict,
+    search,
+    summary,
+    train,
+    tune,
+)
+
+COMMANDS = (train, evaluate, predict, summary, search, derive, compare, tune)
+USER_ERRORS = (ValueError, ImportError, OSError, FloatingPointError)
+FAILED = 2
+INTERRUPTED = 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: the arguments, without the program's name; by default the process'.
+
+    Returns:
+        The exit status: 0; 2 for an error of the user's, which is printed to
+        standard error in one line; 130 after Ctrl-C.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments, argv) or 0
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. {_remedy(arguments)}", file=sys.stderr)
+        return INTERRUPTED
+    except USER_ERRORS as error:
+        if arguments.debug:
+            raise
+        print(f"keras-attention: error: {_one_line(error)}", file=sys.stderr)
+        return FAILED
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _remedy(arguments: argparse.Namespace) -> str:
+    if not hasattr(arguments, "go_on"):
+        return "Nothing was changed."
+    words = ["keras-attention", arguments.command]
+    words += map(str, getattr(arguments, "runs", []))
+    words += ["--resume", "--out", arguments.out]
+    return f"Go on {arguments.go_on}: {shlex.join(words)}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="keras-attention",
+        description="Convolutional networks with attention: train, search, measure.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for command in COMMANDS:
+        command.add_command(commands).add_argument(
+            "--debug", action="store_true", help="show the traceback of an error"
+        )
+    return parser
