@@ -56,6 +56,9 @@ def search(
     `search.keras` (the supernet, from which it goes on exactly, whatever step it
     stopped at) and, with matplotlib, pictures of p.
 
+    Several devices of one machine share it within
+    `with tf.distribute.MirroredStrategy().scope():`; the batch size is that of all.
+
     Args:
         out: the search's folder.
         resume: go on with the search in `out`. What is left out of `asked` is taken

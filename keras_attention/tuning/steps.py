@@ -31,8 +31,9 @@ class BilevelSteps:
     A step of the architecture changes α and its optimizer and nothing else: its
     passes use batch statistics (`training=True`), but leave moving statistics and
     random seeds where they are. Under the `tf.distribute` strategy in whose scope
-    the model was made, every step takes per-replica values, of equal sizes, and
-    equals that of one device with all images (batch norm: with `synchronized=True`).
+    the model was made, a batch is divided among the replicas (per-replica values are
+    taken as they are), and a step equals that of one device with all images (batch
+    norm: with `synchronized=True`).
 
     Args:
         model: a built classifier, `[batch, height, width, channels]` to
@@ -117,8 +118,11 @@ class BilevelSteps:
 
         Returns:
             {"loss", "accuracy"}: scalar tensors, of the batch before the step.
+
+        Raises:
+            ValueError: the replicas do not divide the batch.
         """
-        return self._weight_step(images, labels)
+        return self._weight_step(*self._divided(images, labels))
 
     def architecture_step(
         self, train_images, train_labels, validation_images, validation_labels
@@ -133,9 +137,37 @@ class BilevelSteps:
         Returns:
             {"loss", "accuracy"} of the validation batch at w' and the α before the
             step, and with a penalty {"penalty"}: scalar tensors.
+
+        Raises:
+            ValueError: the replicas do not divide a batch.
         """
         return self._architecture_step(
-            train_images, train_labels, validation_images, validation_labels
+            *self._divided(
+                train_images, train_labels, validation_images, validation_labels
+            )
+        )
+
+    def _divided(self, *arrays):
+        """Each replica's part of every array."""
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas == 1:
+            return arrays
+        return [
+            array
+            if isinstance(array, tf.distribute.DistributedValues)
+            else self._parts(array, replicas)
+            for array in arrays
+        ]
+
+    def _parts(self, array, replicas):
+        if len(array) % replicas:
+            raise ValueError(
+                f"{replicas} replicas need a batch that they divide. Received: "
+                f"{len(array)} images."
+            )
+        parts = tf.split(array, replicas)
+        return self._strategy.experimental_distribute_values_from_function(
+            lambda context: parts[context.replica_id_in_sync_group]
         )
 
     # What follows runs while TensorFlow traces.

@@ -324,6 +324,7 @@ def test_two_replicas_are_one_device_with_both_batches():
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["replicas"] == 2
     assert "over several replicas" in result["with XLA"]
+    assert "Received: 7 images" in result["an odd batch"]
     assert result["moved"] > 1e-3
     assert not result["patched"]
     for what, error in result["errors"].items():
