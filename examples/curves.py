@@ -46,7 +46,10 @@ def main():
 
 
 def _label(run):
-    return read_run(run)["model"]["attention"] or "none"
+    attention = read_run(run)["model"]["attention"]
+    return (
+        f"{run.name} (by block)" if isinstance(attention, list) else attention or "none"
+    )
 
 
 if __name__ == "__main__":

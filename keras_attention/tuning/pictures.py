@@ -53,7 +53,7 @@ def draw(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     files = []
-    genotype = Genotype.load(folder / GENOTYPE)
+    genotype, title = Genotype.load(folder / GENOTYPE), _title(folder)
     for trajectory in read_trajectories(folder):
         suffix = "" if trajectory.site == "block" else f"_{trajectory.site}"
         chosen = dict(zip(genotype.blocks, genotype.operations, strict=True))
@@ -62,6 +62,7 @@ def draw(folder: str | Path) -> list[Path]:
             "heat_map": heat_map(trajectory, chosen),
         }
         for name, figure in pictures.items():
+            figure.suptitle(title, fontsize=9)
             for form in FORMATS:
                 files.append(folder / f"{name}{suffix}.{form}")
                 figure.savefig(files[-1], dpi=120)
@@ -131,6 +132,13 @@ def heat_map(trajectory: Trajectory, chosen: dict[str, str]):
         panel.text(k, i, f"{p[i, k]:.2f}", color=colour, ha="center", va="center")
     figure.colorbar(image, label="p = softmax(α)")
     return figure
+
+
+def _title(folder: Path) -> str:
+    asked = read_run(folder, KIND)["search"]
+    said = [f"{asked['model']} on {asked['data']}", asked["space"]]
+    said += [f"{name} {asked[name]}" for name in ("penalty", "order", "seed")]
+    return ", ".join(said + ([asked["control"]] if asked["control"] else []))
 
 
 def _figure(**options):

@@ -43,6 +43,9 @@ def folder(tmp_path, rng):
         append_rows(tmp_path / "alpha.csv", rows)
     operations = {"block": SPACE.symbols, "conv": SPACE.conv_symbols}
     record = {"format": 1, "kind": "search", "operations": operations}
+    record["search"] = {"model": "resnet18", "data": "digits", "space": "sscbam"}
+    record["search"] |= {"penalty": "paper", "order": 2, "seed": 7}
+    record["search"]["control"] = "penalty-only"
     (tmp_path / "run.json").write_text(json.dumps(record))
     uniform_genotype(SPACE, BLOCKS, "SA").save(tmp_path / "genotype.json")
     return tmp_path, p, q
@@ -124,6 +127,8 @@ def test_files(folder):
         content = file.read_bytes()
         if file.suffix == ".svg":
             assert b"</svg>" in content
+            assert b"resnet18 on digits, sscbam, penalty paper, order 2" in content
+            assert b"seed 7, penalty-only" in content
         else:
             image = matplotlib.image.imread(file)
             assert min(image.shape[:2]) > 100 and np.ptp(image[..., :3]) > 0.9
