@@ -1,6 +1,8 @@
 """The command line, from training to a prediction, and every way to get it wrong."""
 
+import csv
 import json
+import shlex
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_attention as ka
 from keras_attention import applications, cli
 from keras_attention.tuning.genotype import Genotype
 from keras_attention.tuning.space import search_space
@@ -196,7 +199,7 @@ def test_interrupted_says_how_to_go_on(capsys, tmp_path, monkeypatch):
     out = tmp_path / "my run"
     status, _, error = run(capsys, *TRAIN, "--out", out)
     assert status == 130
-    assert f"keras-attention train --resume --out '{out}'" in error
+    assert f"keras-attention train --out '{out}' --resume" in error
 
 
 def test_mixed_precision_trains(capsys, tmp_path):
@@ -287,7 +290,8 @@ def test_compare_what_a_search_found(searched, capsys, tmp_path):
     assert [line.split("|")[1].strip() for line in table[2:]] == ["plain", "s"]
     assert (tmp_path / "c/table.md").read_text() in out
     plain = applications.build("cifarresnet-8", input_shape=(8, 8, 1), classes=10)
-    assert f"| {plain.count_params():,} |" in table[2]
+    parameters = ka.complexity(plain).trainable_parameters
+    assert parameters < plain.count_params() and f"| {parameters:,} |" in table[2]
     status, out, error = run(capsys, *argv)
     assert status == 2 and "already holds a run" in error
 
@@ -345,17 +349,58 @@ def test_errors_of_structures(
 
 
 @pytest.mark.parametrize(
-    ("argv", "remedy"),
-    [
-        (["search"], "keras-attention search --resume --out 'my run'"),
-        (["compare", "a b"], "keras-attention compare 'a b' --resume --out 'my run'"),
-    ],
+    "argv",
+    [["search"], ["compare", "a b", "--uniform", "CA+SA", "--epochs", "3"], ["tune"]],
 )
-def test_interrupted_searches_say_how_to_go_on(capsys, monkeypatch, argv, remedy):
-    def interrupted(*args, **kwargs):
+def test_what_an_interruption_says_goes_on(capsys, monkeypatch, argv):
+    """The command that is printed asks for the same, and to go on."""
+    asked = []
+
+    def interrupted(*args, **options):
+        asked.append((args, options))
         raise KeyboardInterrupt
 
     monkeypatch.setattr("keras_attention.tuning.searching.search", interrupted)
-    monkeypatch.setattr("keras_attention.tuning.contenders.candidates_of", interrupted)
+    monkeypatch.setattr("keras_attention.tuning.comparison.compare", interrupted)
+    monkeypatch.setattr("keras_attention.tuning.tuners.tune", interrupted)
+    monkeypatch.setattr(
+        "keras_attention.tuning.contenders.candidates_of",
+        lambda *args, **options: ([args, options], {}),
+    )
     status, _, error = run(capsys, *argv, "--out", "my run")
-    assert status == 130 and remedy in error
+    assert status == 130
+    _, program, command = error.partition("keras-attention ")
+    assert program
+    run(capsys, *shlex.split(command))
+    (first, options), (second, resumed) = asked
+    assert first == second and not options["resume"] and resumed["resume"]
+    for each in (options, resumed):
+        del each["resume"], each["command"]
+    assert options == resumed
+
+
+# -- tune --------------------------------------------------------------------------
+
+
+def test_tune_finds_a_network(capsys, tmp_path):
+    if keras.backend.backend() == "tensorflow":
+        pytest.importorskip("tensorboard", reason="keras_attention[tuning] is missing")
+    out = tmp_path / "t"
+    argv = ["tune", "--models", "cifarresnet-8", "--data", "digits", "--quiet"]
+    argv += ["--attentions", "none", "se", "--algorithm", "random", "--trials", "2"]
+    argv += ["--recipe", "quick", "--epochs", "1", "--limit", "64", "--out", out]
+    status, said, error = run(capsys, *argv)
+    assert status == 0, error
+    with (out / "trials.csv").open(newline="") as file:
+        best, *rest = csv.DictReader(file)
+    done = [row["status"] for row in (best, *rest)].count("COMPLETED")
+    first, second = said.splitlines()
+    assert f"{done} of 2 trials completed; best, trial {best['trial']}: " in first
+    assert f"val_top1_error {float(best['val_top1_error']):.4g}" in first
+    assert len(Genotype.load(second.rpartition(" ")[2])) == 3
+    status, _, error = run(capsys, *argv)
+    assert status == 2 and "already holds a run" in error
+    status, _, error = run(capsys, "tune", "--out", tmp_path / "u", "--data", "digits")
+    assert status == 2 and "`models` is needed" in error
+    status, _, error = run(capsys, *argv[:-1], tmp_path / "u", "--attentions", "sse")
+    assert status == 2 and "'se'" in error and not (tmp_path / "u").exists()

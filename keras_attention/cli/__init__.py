@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return arguments.run(arguments, argv) or 0
     except KeyboardInterrupt:
-        print(f"\nInterrupted. {_remedy(arguments)}", file=sys.stderr)
+        print(f"\nInterrupted. {_remedy(arguments, argv)}", file=sys.stderr)
         return INTERRUPTED
     except USER_ERRORS as error:
         if arguments.debug:
@@ -52,13 +52,14 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _remedy(arguments: argparse.Namespace) -> str:
+def _remedy(arguments: argparse.Namespace, argv: list[str]) -> str:
     if not hasattr(arguments, "go_on"):
         return "Nothing was changed."
-    words = ["keras-attention", arguments.command]
-    words += map(str, getattr(arguments, "runs", []))
-    words += ["--resume", "--out", arguments.out]
-    return f"Go on {arguments.go_on}: {shlex.join(words)}"
+    words = [arguments.command, "--out", arguments.out]
+    if arguments.repeat:  # the folder does not say what is to be done
+        words = [word for word in argv if word != "--resume"]
+    command = shlex.join(["keras-attention", *words, "--resume"])
+    return f"Go on {arguments.go_on}: {command}"
 
 
 def _parser() -> argparse.ArgumentParser:

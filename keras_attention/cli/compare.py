@@ -12,7 +12,7 @@ def add_command(commands) -> argparse.ArgumentParser:
         description="Train what searches found, the plain network and controls, all "
         "alike, and test each network once.",
     )
-    parser.set_defaults(run=run, go_on="with the run that was interrupted")
+    parser.set_defaults(run=run, repeat=True, go_on="with the run that was interrupted")
     add = parser.add_argument
     add("runs", nargs="+", help="folders of searches")
     add_run(parser)

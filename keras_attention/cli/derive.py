@@ -14,7 +14,6 @@ def add_command(commands) -> argparse.ArgumentParser:
     add("--budget", type=float, help="most that all attentions together may cost")
     add(
         "--cost",
-        default="parameters",
         help="of the budget: parameters (default), multiply-adds, or latency in ms",
     )
     add("--out", metavar="FILE", help="save it, for train --genotype")
@@ -28,7 +27,7 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> None:
         arguments.run_folder,
         rule=arguments.rule,
         budget=arguments.budget,
-        cost=arguments.cost.replace("-", "_"),
+        cost=arguments.cost and arguments.cost.replace("-", "_"),
     )
     if arguments.out is not None:
         genotype.save(arguments.out)

@@ -49,6 +49,12 @@ def add_size(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_seeds(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--seed", type=int, help="of weights, order, augmentation (0)")
+    add("--split-seed", type=int, help="of the division of the data (--seed)")
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from keras_attention.cli.options import add_data, add_run, given, session
+from keras_attention.cli.options import add_data, add_run, add_seeds, given, session
 
 
 def add_command(commands) -> argparse.ArgumentParser:
@@ -12,7 +12,7 @@ def add_command(commands) -> argparse.ArgumentParser:
         description="Search for the attention of each block. With --resume, all but "
         "--out may be left out.",
     )
-    parser.set_defaults(run=run, go_on="after the last checkpoint")
+    parser.set_defaults(run=run, repeat=False, go_on="after the last checkpoint")
     add = parser.add_argument
     add_run(parser)
     add("--model", help="such as resnet18, cifarresnet-20, mobilenet-0.5")
@@ -40,11 +40,15 @@ def add_command(commands) -> argparse.ArgumentParser:
     add("--learning-rate", type=float, help="of the weights at the start (0.025)")
     add("--least-learning-rate", type=float, help="of the weights at the end (0.001)")
     add("--weight-decay", type=float, help="L2 of the weights (0.0003)")
-    add("--alpha-learning-rate", type=float, help="of the architecture (0.0003)")
-    add("--alpha-l2", type=float, help="L2 of the architecture (0.001)")
+    add(
+        "--alpha-learning-rate",
+        type=float,
+        help="of the architecture (0.0003; released: 0.1)",
+    )
+    add("--alpha-l2", type=float, help="L2 of the architecture (0.001; released: 0)")
     add("--clip-norm", type=float, help="of the weights' gradient (5); 0: no limit")
     add("--control", help="penalty-only: the null run, which sees no image")
-    add("--seed", type=int, help="of weights, parts, order, augmentation (0)")
+    add_seeds(parser)
     add("--stop-after", type=int, metavar="EPOCHS", help="stop, to resume later")
     add(
         "--checkpoint-steps",

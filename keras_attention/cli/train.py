@@ -7,6 +7,7 @@ from keras_attention.cli.options import (
     add_data,
     add_recipe,
     add_run,
+    add_seeds,
     given,
     load_genotype,
     session,
@@ -19,14 +20,14 @@ def add_command(commands) -> argparse.ArgumentParser:
         help="train a network, or go on with a run",
         description="Train a network. With --resume, all but --out may be left out.",
     )
-    parser.set_defaults(run=run, go_on="after the last whole epoch")
+    parser.set_defaults(run=run, repeat=False, go_on="after the last whole epoch")
     add = parser.add_argument
     add_run(parser)
     add("--model", help="such as resnet18, wideresnet-28-10, mobilenet-0.5")
     add_attention(parser)
     add_data(parser)
     add_recipe(parser)
-    add("--seed", type=int, help="of weights, splits, order, augmentation (0)")
+    add_seeds(parser)
     add("--stop-after", type=int, metavar="EPOCHS", help="stop, to resume later")
     return parser
 

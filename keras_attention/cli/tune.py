@@ -15,7 +15,9 @@ def add_command(commands) -> argparse.ArgumentParser:
         "KERASTUNER_TUNER_ID (chief for one, any other names for the workers), "
         "KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT (the chief's).",
     )
-    parser.set_defaults(run=run, go_on="with the trials that were under way")
+    parser.set_defaults(
+        run=run, repeat=False, go_on="with the trials that were under way"
+    )
     add = parser.add_argument
     add_run(parser)
     add("--models", nargs="+", help="to choose from: resnet18 wideresnet-16-4 …")
@@ -28,7 +30,7 @@ def add_command(commands) -> argparse.ArgumentParser:
     add("--factor", type=int, help="hyperband: one trial in FACTOR goes on (3)")
     add("--max-model-size", type=int, metavar="N", help="most trainable parameters")
     add_data(parser)
-    # Not `_add_recipe`: the learning rate is searched.
+    # Not `add_recipe`: the learning rate is searched.
     add("--recipe", help="cifar (default), cifar-cosine, imagenet, mobilenet, quick")
     add("--epochs", type=int, help="of the longest trial, in place of the recipe's")
     add("--batch-size", type=int, help="in place of the recipe's")

@@ -50,7 +50,8 @@ class Request:
         validation: as for `load`.
         image_size: `(height, width)`, as for `load`.
         limit: as for `load`.
-        seed: of the first weights, the splits, the order and the augmentation.
+        seed: of the first weights, the order and the augmentation.
+        split_seed: of the division into splits; by default `seed`.
         dtype: a Keras dtype policy: "float32", "mixed_bfloat16" or "mixed_float16".
     """
 
@@ -68,6 +69,7 @@ class Request:
     image_size: tuple[int, int] | None = None
     limit: int | None = None
     seed: int = 0
+    split_seed: int | None = None
     dtype: str = "float32"
 
     def load_recipe(self) -> Recipe:
@@ -87,7 +89,7 @@ class Request:
             data_dir=self.data_dir,
             validation=self.validation,
             image_size=self.image_size,
-            seed=self.seed,
+            seed=self.seed if self.split_seed is None else self.split_seed,
             limit=self.limit,
             download=download,
         )
@@ -283,7 +285,7 @@ def check_request(kind: type, asked: dict):
 
     Args:
         kind: `Request`, or another dataclass with its `model`, `data`, `data_dir`,
-            `image_size`, `seed` and `dtype`.
+            `image_size`, `seed`, `split_seed` and `dtype`.
         asked: values of its fields.
 
     Raises:
@@ -299,6 +301,8 @@ def check_request(kind: type, asked: dict):
             raise ValueError(f"`{name}` is a name. Received: {asked[name]!r}")
     request = kind(**asked)
     check_seed(request.seed)
+    if request.split_seed is not None:
+        check_seed(request.split_seed)
     check_choice("dtype", request.dtype, DTYPES)
     size, place = request.image_size, request.data_dir
     return dataclasses.replace(

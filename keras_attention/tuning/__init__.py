@@ -23,7 +23,6 @@ from keras_attention.tuning.mixed import (
     architecture_variables,
     block_probabilities,
     mixed_layers,
-    weight_variables,
 )
 from keras_attention.tuning.mixed_conv import MixedAWConv2D
 from keras_attention.tuning.penalty import (
@@ -89,7 +88,6 @@ __all__ = [
     "transfer",
     "tune",
     "uniform_genotype",
-    "weight_variables",
 ]
 
 

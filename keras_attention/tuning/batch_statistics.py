@@ -7,6 +7,8 @@ import contextlib
 import keras
 from keras import ops
 
+OTHER_NORMS = (keras.layers.GroupNormalization, keras.layers.LayerNormalization)
+
 
 @contextlib.contextmanager
 def exact_batch_statistics(model):
@@ -26,12 +28,13 @@ def exact_batch_statistics(model):
 
     Raises:
         ValueError: the model has a layer with `ops.moments` where it cannot be
-            replaced (`keras.layers.GroupNormalization`).
+            replaced (`keras.layers.GroupNormalization`, `LayerNormalization`). A call
+            of `ops.moments` in a layer of your own is not seen.
     """
     layers = model._flatten_layers()
     with contextlib.ExitStack() as stack:
         for layer in layers:
-            if isinstance(layer, keras.layers.GroupNormalization):
+            if isinstance(layer, OTHER_NORMS):
                 raise ValueError(
                     f"The second derivative of {layer.name!r} is wrong on TensorFlow, "
                     "as its `ops.moments` stops a gradient. Use batch normalisation, "

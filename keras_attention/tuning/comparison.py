@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,8 +61,9 @@ class Comparison:
     """The runs of a comparison; prints as a Markdown table.
 
     Args:
-        rows: a dict per run with `candidate`, `seed`, `epochs`, `parameters`,
-            `seconds` (of training), `spent` and `test_top1_error` in percent.
+        rows: a dict per run with `candidate`, `seed`, `epochs`, `parameters`
+            (trainable), `seconds` (of training), `spent` and `test_top1_error` in
+            percent.
     """
 
     rows: tuple[dict, ...]
@@ -77,9 +79,22 @@ class Comparison:
             "| parameters | seconds of training | seconds spent before |",
             "|---|---:|---:|---:|---:|---:|---:|---:|",
         ]
-        for name in dict.fromkeys(row["candidate"] for row in self.rows):
-            lines.append(self._line(name))
-        return "\n".join(lines)
+        names = list(dict.fromkeys(row["candidate"] for row in self.rows))
+        lines += [self._line(name) for name in names]
+        return "\n".join([*lines, *self._random(names)])
+
+    def _random(self, names: list[str]) -> list[str]:
+        """What the structure is worth among random ones: the spread of their means."""
+        means = [
+            mean_and_interval(self.errors(name))[0]
+            for name in names
+            if re.fullmatch(r"random\d+", name)
+        ]
+        if len(means) < 2:
+            return []
+        mean, half = mean_and_interval(means)
+        said = f"Random structures: {mean:.2f} ± {half:.2f} over the means of"
+        return ["", f"{said} {len(means)} structures."]
 
     def _line(self, name: str) -> str:
         rows = [row for row in self.rows if row["candidate"] == name]
@@ -157,7 +172,7 @@ def _trained_and_tested(out, candidate, seed, options) -> dict:
         "candidate": candidate.name,
         "seed": seed,
         "epochs": len(rows),
-        "parameters": network.count_params(),
+        "parameters": sum(math.prod(w.shape) for w in network.trainable_weights),
         "seconds": round(sum(row["seconds"] for row in rows), 3),
         "spent": candidate.spent,
         "test_top1_error": evaluate_run(folder, split="test").top1_error,
@@ -225,6 +240,13 @@ def _check(candidates, seeds, seconds, asked) -> None:
     for name in ("attention", "seed"):
         if name in asked:
             raise ValueError(f"`{name}` is a candidate's or a run's own")
+    if asked.get("validation") == 0:
+        raise ValueError(
+            "Without validation images the best epoch would be one of training error. "
+            "Received: validation=0"
+        )
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise ValueError(f"`seconds` must be above 0. Received: {seconds}")
     if seconds is not None and asked.get("epochs") is not None:
         raise ValueError(
             "`epochs` and `seconds` are two budgets: give one. Received: "

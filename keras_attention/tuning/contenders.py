@@ -34,8 +34,9 @@ def candidates_of(
         belongs to them.
 
     Raises:
-        FileNotFoundError: there is no search, or it has not finished an epoch.
-        ValueError: searches with other models or data, or an unknown symbol.
+        FileNotFoundError: there is no search.
+        ValueError: searches with other models or data, one that has not come to its
+            end, or an unknown symbol.
     """
     folders = [Path(folder) for folder in folders]
     requests = [read_search(folder) for folder in folders]
@@ -46,6 +47,8 @@ def candidates_of(
                 f"The searches must have one model and one data set. {folders[0]} has "
                 f"{shared[0]}, and {folder} {each}"
             )
+    for folder, request in zip(folders, requests, strict=True):
+        _check_finished(folder, request.epochs)
     found = [Genotype.load(folder / GENOTYPE) for folder in folders]
     space, blocks = requests[0].search_space(), found[0].blocks
     symbols = [symbol.replace("+", "⊕") for symbol in uniform]
@@ -69,7 +72,20 @@ def candidates_of(
 
 def _shared(request) -> dict:
     values = {name: getattr(request, name) for name in SHARED if name != "seed"}
+    # Other seeds would test on images that the search has seen.
+    if request.split_seed is None:
+        values["split_seed"] = request.seed
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _check_finished(folder: Path, epochs: int) -> None:
+    path = folder / HISTORY_FILE
+    done = len(history.read(path)) if path.exists() else 0
+    if done < epochs:
+        raise ValueError(
+            f"The search in {folder} has ended {done} of its {epochs} epochs. Go on "
+            f"with it first: keras-attention search --resume --out {folder}"
+        )
 
 
 def _seconds(folder: Path) -> float:

@@ -30,7 +30,7 @@ def derive_run(
     *,
     rule: str | None = None,
     budget: float | None = None,
-    cost: str = "parameters",
+    cost: str | None = None,
 ) -> Genotype:
     """The genotype of a search as of its last checkpoint.
 
@@ -38,21 +38,28 @@ def derive_run(
         folder: of the search.
         rule: `"paper"` or `"argmax"`, as for `derive`.
         budget: in place of a rule: the most that all attentions together may cost.
-        cost: of what, as for `derive_within`.
+        cost: of what the budget is, as for `derive_within`; by default parameters.
 
     Raises:
         FileNotFoundError: there is no search, or it has no checkpoint yet.
-        ValueError: a rule and a budget together, or one that does not fit the space.
+        ValueError: a rule and a budget together, a cost without a budget, or a rule or
+            budget that does not fit the space.
     """
     if budget is not None and rule is not None:
         raise ValueError(
             "A budget is a rule of its own: give `rule` or `budget`. Received: "
             f"rule={rule!r}, budget={budget}"
         )
+    if budget is None and cost is not None:
+        raise ValueError(
+            f"A cost is a budget's: give `budget` with it. Received: cost={cost!r}"
+        )
+    if cost is not None:
+        check_choice("cost", cost, COSTS)
     model, space = load_supernet(folder)
     if budget is None:
         return derive(model, space, rule)
-    return derive_within(model, space, budget, cost)
+    return derive_within(model, space, budget, cost or "parameters")
 
 
 def derive_within(model, space, budget: float, cost: str = "parameters") -> Genotype:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -255,7 +254,7 @@ def _is_share(p):
     if p is None:
         return True
     number = isinstance(p, int | float) and not isinstance(p, bool)
-    return number and math.isfinite(p) and 0 <= p <= 1
+    return number and 0 <= p <= 1
 
 
 def _to_json(entry):
@@ -316,10 +315,10 @@ def _check_attention(block, attention):
         if not isinstance(entry, dict | None):
             raise ValueError(f"{block!r} has no attention of the form {entry!r}.")
     for spec in as_specs(attention):
-        # The layer checks its options' values.
-        sizes = {"filters": 1, "kernel_size": 1} if spec.site == "conv" else {}
+        # The layer checks its options' values; at this width all that are right fit.
+        conv = {"filters": 1024, "kernel_size": 3, "padding": "same"}
         try:
-            spec.make(**sizes)
+            spec.make(**(conv if spec.site == "conv" else {}))
         except (TypeError, ValueError) as error:
             raise ValueError(f"the attention of {block!r}: {error}") from error
 

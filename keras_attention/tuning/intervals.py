@@ -31,13 +31,13 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 @functools.cache
-def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
-    """t with P(|T| ≤ t) = confidence, for so many degrees of freedom, at least 1."""
+def t_quantile(freedom: int) -> float:
+    """t with P(|T| ≤ t) = 0.95, for so many degrees of freedom, at least 1."""
     low, high = 0.0, 1e4
     for _ in range(100):
         middle = (low + high) / 2
         low, high = (
-            (middle, high) if _within(middle, freedom) < confidence else (low, middle)
+            (middle, high) if _within(middle, freedom) < CONFIDENCE else (low, middle)
         )
     return high
 

@@ -30,7 +30,6 @@ __all__ = [
     "check_candidates",
     "mixed_layers",
     "same_options",
-    "weight_variables",
     "weights_below",
 ]
 
@@ -39,7 +38,7 @@ class Mixture:
     """What mixed layers share: the architecture weights α, and p = softmax(α).
 
     A mixin of `keras.layers.Layer`. `alpha` is a trainable weight, saved and
-    restored with the others; `weight_variables` leaves it out.
+    restored with the others; `BilevelSteps` leaves it to the architecture's optimizer.
     """
 
     site = "block"
@@ -338,12 +337,6 @@ def architecture_variables(model, site=None):
     return [layer.alpha for layer in mixed_layers(model, site)]
 
 
-def weight_variables(model):
-    """The trainable variables of a supernet that are no α."""
-    alphas = {id(variable) for variable in architecture_variables(model)}
-    return [v for v in model.trainable_variables if id(v) not in alphas]
-
-
 def block_of(layer):
     """The block that a mixed layer stands in, e.g. `"stage1_block1"`.
 
@@ -373,7 +366,7 @@ def block_probabilities(model, site="block"):
     for layer in mixed_layers(model, site):
         alpha = ops.convert_to_numpy(layer.alpha).astype("float64")
         alphas.setdefault(block_of(layer), []).append(alpha)
-    return {block: _softmax(np.mean(rows, axis=0)) for block, rows in alphas.items()}
+    return {block: softmax(np.mean(rows, axis=0)) for block, rows in alphas.items()}
 
 
 def weights_below(layer):
@@ -391,6 +384,7 @@ def same_options(layer, other):
     return configs[0] == configs[1]
 
 
-def _softmax(alpha):
+def softmax(alpha):
+    """softmax(α) of a NumPy vector."""
     exponentials = np.exp(alpha - alpha.max())
     return exponentials / exponentials.sum()

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_attention.training.files import write_text
-from keras_attention.tuning.mixed import block_of, mixed_layers
+from keras_attention.tuning.mixed import block_of, mixed_layers, softmax
 
 HISTORY = (
     "epoch",
@@ -62,8 +62,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def _architecture_row(epoch: int, layer, most: int) -> dict:
     alpha = keras.ops.convert_to_numpy(layer.alpha).astype("float64")
-    p = np.exp(alpha - alpha.max())
-    p /= p.sum()
+    p = softmax(alpha)
     second, first = np.sort(p)[-2:]
     row = {
         "epoch": epoch,

@@ -17,8 +17,8 @@ from keras_attention.tuning.penalty import (
 )
 from keras_attention.tuning.space import SearchSpace
 
-MEASURES = {"cost": "parameters", "cost-multiply-adds": "multiply_adds"}
-PENALTIES = (*MEASURES, "paper", "released", "none")
+PRICES = {"cost": "parameters", "cost-multiply-adds": "multiply_adds"}
+PENALTIES = (*PRICES, "paper", "released", "none")
 
 
 def named_penalty(
@@ -44,8 +44,8 @@ def named_penalty(
     check_choice("penalty", name, PENALTIES)
     if name == "none":
         return None
-    if name in MEASURES:
-        penalty = cost_penalty(_costs(supernet, space, MEASURES[name]))
+    if name in PRICES:
+        penalty = cost_penalty(_costs(supernet, space, PRICES[name]))
     else:
         penalty = _printed(name, supernet, space)
     return penalty if weight is None else dataclasses.replace(penalty, weight=weight)

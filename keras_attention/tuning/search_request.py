@@ -32,6 +32,7 @@ SHARED = (
     "image_size",
     "limit",
     "seed",
+    "split_seed",
     "dtype",
 )
 # DARTS' of the weights; its α has Adam(3e-4, 0.5, 0.999) and L2 of 1e-3.
@@ -72,8 +73,8 @@ class SearchRequest:
         architecture_fraction: of the training images, for α. The data's own
             validation and test images stay out of the search.
         control: "penalty-only" for the null run, in which no image is seen.
-        stem, data_dir, validation, image_size, limit, seed, dtype: as for
-            `keras_attention.training.Request`. No float16.
+        stem, data_dir, validation, image_size, limit, seed, split_seed, dtype: as
+            for `keras_attention.training.Request`. No float16.
 
     Raises:
         ValueError: a value is out of its range.
@@ -107,6 +108,7 @@ class SearchRequest:
     image_size: tuple[int, int] | None = None
     limit: int | None = None
     seed: int = 0
+    split_seed: int | None = None
     dtype: str = "float32"
 
     def __post_init__(self):
@@ -119,6 +121,11 @@ class SearchRequest:
             raise ValueError(
                 "Without a penalty a penalty-only run has nothing to do. Received: "
                 "penalty='none'"
+            )
+        if self.penalty == "none" and self.penalty_weight is not None:
+            raise ValueError(
+                "`penalty_weight` is for a penalty. Received: penalty='none', "
+                f"penalty_weight={self.penalty_weight}"
             )
         for name in ("weight_decay", "clip_norm", "alpha_l2", "alpha_learning_rate"):
             value = getattr(self, name)

@@ -33,7 +33,8 @@ def table(oracle, folder: Path) -> list[dict]:
     Returns:
         Dictionaries with `trial`, `status`, `val_top1_error` in percent, the `epoch`
         that had it (from 0), `parameters`, `seconds`, every hyperparameter, and the
-        `reason` of a failure; without what a trial has not.
+        `reason` of a failure; without what a trial has not. Workers send numbers in
+        single precision: above 2²⁴ their `parameters` are rounded.
     """
     best = completed(oracle)
     rest = [oracle.trials[key] for key in sorted(oracle.trials)]

@@ -136,8 +136,15 @@ def test_nested_layers_are_found_and_put_back():
     assert not any("_moments" in vars(layer) for layer in norms)
 
 
-def test_a_layer_that_cannot_be_mended_is_refused():
-    layer = keras.layers.GroupNormalization(groups=2, name="grouped")
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.GroupNormalization(groups=2, name="grouped"),
+        keras.layers.LayerNormalization(name="grouped"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_layer_that_cannot_be_mended_is_refused(layer):
     model = keras.Sequential([keras.Input((4, 4, 4)), layer])
     refused = pytest.raises(ValueError, match=r"'grouped' is wrong.*order 1")
     with refused, exact_batch_statistics(model):

@@ -7,12 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from keras_attention.training import Request
+from keras_attention.training.runs import check_request
 from keras_attention.tuning import comparison
 from keras_attention.tuning.comparison import Candidate, compare
 from keras_attention.tuning.contenders import candidates_of
 from keras_attention.tuning.controls import random_genotype, uniform_genotype
 from keras_attention.tuning.genotype import Genotype
 from keras_attention.tuning.intervals import mean_and_interval, t_quantile
+from keras_attention.tuning.searching import read_search
 from keras_attention.tuning.space import search_space
 
 SPACE = search_space("sscbam", aw=True)
@@ -109,7 +112,8 @@ class Trainings:
 @pytest.fixture
 def trainings(monkeypatch):
     own = Trainings()
-    network = SimpleNamespace(count_params=lambda: 1234567)
+    weights = [np.zeros((1000, 1234)), np.zeros(567)]
+    network = SimpleNamespace(trainable_weights=weights)
     monkeypatch.setattr(comparison, "train", own.train)
     monkeypatch.setattr(comparison, "evaluate_run", own.evaluate)
     monkeypatch.setattr(comparison, "load_trained", lambda folder: (network, folder))
@@ -194,6 +198,9 @@ def test_too_few_seconds_are_refused(trainings, tmp_path):
         ({"recipe": "quik"}, "'quick'"),
         ({"modell": "x"}, "'model'"),
         ({"data": None}, "`data` is needed"),
+        ({"validation": 0}, "Without validation images"),
+        ({"seconds": -5}, "`seconds` must be above 0"),
+        ({"seconds": float("inf")}, "`seconds` must be above 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(trainings, tmp_path, asked, message):
@@ -212,9 +219,10 @@ def test_names_of_candidates_are_folders(name):
 
 
 def searched(folder, operation, **asked):
-    """A search's folder, as far as a comparison reads it."""
+    """A search's folder, of two epochs, as far as a comparison reads it."""
     folder.mkdir()
-    search = {"model": "resnet18", "data": "digits", "space": "sscbam", **asked}
+    search = {"model": "resnet18", "data": "digits", "space": "sscbam", "epochs": 2}
+    search |= asked
     record = {"format": 1, "kind": "search", "search": search}
     (folder / "run.json").write_text(json.dumps(record))
     genotype = uniform_genotype(search_space("sscbam"), BLOCKS, operation)
@@ -226,7 +234,14 @@ def searched(folder, operation, **asked):
 def test_contenders(tmp_path):
     folders = [
         searched(tmp_path / "whole", "CA", limit=64, seed=3),
-        searched(tmp_path / "null", "SA", limit=64, seed=4, control="penalty-only"),
+        searched(
+            tmp_path / "null",
+            "SA",
+            limit=64,
+            seed=4,
+            split_seed=3,
+            control="penalty-only",
+        ),
     ]
     candidates, shared = candidates_of(folders, random=2, uniform=["CA+SA"])
     named = {each.name: each for each in candidates}
@@ -246,8 +261,51 @@ def test_contenders(tmp_path):
         "data": "digits",
         "limit": 64,
         "validation": 0.1,
+        "split_seed": 3,
         "dtype": "float32",
     }
-    other = searched(tmp_path / "other", "CA", limit=65)
-    with pytest.raises(ValueError, match="one model and one data set"):
-        candidates_of([folders[0], other])
+    for name, asked in {"a": {"limit": 65, "seed": 3}, "b": {"limit": 64}}.items():
+        other = searched(tmp_path / name, "CA", **asked)
+        with pytest.raises(ValueError, match="one model and one data set"):
+            candidates_of([folders[0], other])
+
+
+def test_no_test_image_was_searched_with(tmp_path):
+    """The digits have no test images of their own: the division decides."""
+    folder = searched(tmp_path / "s", "CA", seed=3)
+    seen = {image.tobytes() for image in pixels(read_search(folder).load_data().train)}
+    _, shared = candidates_of([folder], random=0)
+    for seed in (0, 1, 2, 3):
+        tested = check_request(Request, shared | {"seed": seed}).load_data().test
+        tested = [image.tobytes() for image in pixels(tested)]
+        assert len(tested) > 300 and not seen.intersection(tested)
+
+
+def pixels(split):
+    return np.asarray(split.images)
+
+
+def test_a_search_must_have_ended(tmp_path):
+    folder = searched(tmp_path / "s", "CA", epochs=3)
+    with pytest.raises(ValueError, match="ended 2 of its 3 epochs.*--resume --out"):
+        candidates_of([folder])
+    (folder / "history.csv").unlink()
+    with pytest.raises(ValueError, match="ended 0 of its 3 epochs"):
+        candidates_of([folder])
+
+
+def test_random_structures_are_also_told_as_one():
+    """Means 11 and 15 of two structures: 13 ± 12.7062 · √8 / √2."""
+    errors = {"random0": (10, 12), "random1": (15, 15), "randomly": (90, 90)}
+    rows = tuple(
+        {"candidate": name, "seed": seed, "test_top1_error": error, "epochs": 1}
+        | {"parameters": 1, "seconds": 1, "spent": 0}
+        for name, pair in errors.items()
+        for seed, error in enumerate(pair)
+    )
+    said = str(comparison.Comparison(rows)).splitlines()[-1]
+    half = 12.7062 * 8**0.5 / 2**0.5
+    assert said == (
+        f"Random structures: 13.00 ± {half:.2f} over the means of 2 structures."
+    )
+    assert "Random" not in str(comparison.Comparison(rows[2:]))

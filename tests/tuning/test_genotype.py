@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attention import applications, spec
+from keras_attention import applications, names, spec
 from keras_attention.layers import AW, ECA, SE, BAMSpec, CBAMSpec
 from keras_attention.plan import AttentionPlan
 from keras_attention.tuning.genotype import LARGEST_FILE, Genotype, derive
@@ -118,6 +118,11 @@ class TestFile:
             assert Genotype.load(str(tmp_path / "genotype.json")) == value
         assert [path.name for path in tmp_path.iterdir()] == ["genotype.json"]
 
+    @pytest.mark.parametrize("name", names())
+    def test_every_attention_has_a_file_form(self, name):
+        found = Genotype("any", ("a", "b"), (name, "none"), (name, None))
+        assert Genotype.from_json(found.to_json()) == found
+
     def test_a_written_out_file(self):
         """The format itself, so that a later version cannot change it unseen."""
         text = """{"format": 1, "space": "sscbam", "candidates": [], "blocks": [
@@ -206,8 +211,9 @@ class TestFile:
         with pytest.raises(ValueError, match="'format' is there twice"):
             Genotype.from_json(text)
 
-    def test_not_a_number_is_no_probability(self, genotype):
-        text = genotype.to_json().replace("0.5,", "NaN,")
+    @pytest.mark.parametrize("number", ["NaN", "1" + "0" * 400], ids=["nan", "huge"])
+    def test_other_numbers_are_no_probabilities(self, genotype, number):
+        text = genotype.to_json().replace("0.5,", f"{number},")
         with pytest.raises(ValueError, match="numbers from 0 to 1"):
             Genotype.from_json(text)
 

@@ -510,6 +510,7 @@ def test_a_space_by_names():
         ({"augmentation": "cifra"}, "'cifar'"),
         ({"control": "random"}, "'penalty-only'"),
         ({"control": "penalty-only", "penalty": "none"}, "nothing to do"),
+        ({"penalty": "none", "penalty_weight": 0.5}, "is for a penalty"),
         ({"order": 3}, "must be 1 or 2"),
         ({"warmup_epochs": 99}, "warmup_epochs from 0 to epochs"),
         ({"alpha_l2": -1.0}, "`alpha_l2` must be at least 0"),
@@ -566,6 +567,8 @@ def test_a_budget_is_kept_and_used_best(finished):
         derive_run(finished, rule="argmax", budget=5)
     with pytest.raises(ValueError, match="'multiply_adds'"):
         derive_run(finished, budget=5, cost="madds")
+    with pytest.raises(ValueError, match="give `budget` with it"):
+        derive_run(finished, cost="latency")
 
 
 def test_a_budget_over_both_axes(rng):
