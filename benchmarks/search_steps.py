@@ -71,7 +71,7 @@ def _plain(name, batch):
     model.compile(
         _optimizer(global_clipnorm=5.0),
         keras.losses.SparseCategoricalCrossentropy(),
-        ["accuracy"],
+        metrics=["accuracy"],
     )
     images, labels = _batch(batch)
 

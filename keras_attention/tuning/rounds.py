@@ -62,17 +62,24 @@ def penalty_rounds(
         schedule, steps_per_epoch: as for `bilevel_rounds`.
     """
     optimizer.build(architecture)
+    strategy = tf.distribute.get_strategy()
+    replicas = strategy.num_replicas_in_sync
 
-    @tf.function(autograph=False)
-    def step_of_architecture():
+    def step_of_one():
         alphas = [tf.convert_to_tensor(variable.value) for variable in architecture]
         with tf.GradientTape() as tape:
             tape.watch(alphas)
             price = penalty(alphas)
         gradients = tape.gradient(price, alphas, unconnected_gradients="zero")
         pairs = zip(gradients, alphas, strict=True)
-        optimizer.apply([g + l2 * alpha for g, alpha in pairs], architecture)
-        return {"penalty": price}
+        # Keras adds up what the replicas apply.
+        optimizer.apply([(g + l2 * a) / replicas for g, a in pairs], architecture)
+        return price
+
+    @tf.function(autograph=False)
+    def step_of_architecture():
+        price = strategy.run(step_of_one)
+        return {"penalty": strategy.reduce("MEAN", price, axis=None)}
 
     def rounds(step):
         while True:

@@ -74,10 +74,10 @@ def test_spatial_hides_the_marker_from_convolutions(planted):
 
 
 def textures_shown(images):
-    """[count, 2]: which texture each of channels 0 and 1 shows, by correlation."""
+    """[count, 3]: which texture each of channels 0 to 2 shows, by correlation."""
     rows, columns = np.mgrid[:8, :7]
     references = [(-1.0) ** rows, (-1.0) ** columns, (-1.0) ** (rows + columns)]
-    left = images[:, :, :7, :2]
+    left = images[:, :, :7, :3]
     scores = [np.abs(np.einsum("nhwc,hw->nc", left, r)) for r in references]
     return np.argmax(scores, axis=0)
 
@@ -85,15 +85,16 @@ def textures_shown(images):
 def test_channel_is_told_by_the_bar_and_by_no_texture(planted):
     images, labels = planted.channel(COUNT, 0)
     shown = textures_shown(images)
-    told = images[:, :, 14:, :2].mean(axis=(1, 2)).argmax(axis=1)
-    by_bar = shown[np.arange(COUNT), told]
-    assert share_right(by_bar, labels) > 0.97  # a strength may be nearly 0
-    assert share_right(shown[np.arange(COUNT), 1 - told], labels) < 0.03
-    for number in range(2):
-        assert share_right(shown[:, number], labels) == pytest.approx(0.5, abs=0.05)
+    told = images[:, :, 14:, :3].mean(axis=(1, 2)).argmax(axis=1)
+    assert share_right(shown[np.arange(COUNT), told], labels) > 0.999
+    for step in (1, 2):
+        others = shown[np.arange(COUNT), (told + step) % 3]
+        assert share_right(others, labels) < 0.001
+    for number in range(3):
+        assert share_right(shown[:, number], labels) == pytest.approx(CHANCE, abs=0.05)
     # No channel is the stronger one, so loudness does not tell.
-    loudest = images[:, :, :7, :2].var(axis=(1, 2)).argmax(axis=1)
-    assert share_right(loudest, told) == pytest.approx(0.5, abs=0.05)
+    loudest = images[:, :, :7, :3].var(axis=(1, 2)).argmax(axis=1)
+    assert share_right(loudest, told) == pytest.approx(CHANCE, abs=0.05)
 
 
 def test_nothing_is_told_by_the_average(planted):

@@ -198,6 +198,31 @@ def test_killed_in_the_middle_of_an_epoch_it_ends_where_the_other_did(
         np.testing.assert_allclose(array(one), array(other), atol=1e-4)
 
 
+@pytest.mark.slow
+@tensorflow_only
+def test_two_replicas_search_and_go_on(tmp_path):
+    """A round on several devices is in `test_steps.py`; here is all around it."""
+    program = Path(__file__).with_name("mirrored_search.py")
+    root = Path(__file__).parents[2]
+    paths = [str(root), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, str(program), str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    alphas = json.loads(done.stdout.splitlines()[-1])
+    np.testing.assert_allclose(alphas["twice"], alphas["whole"], atol=1e-5)
+    assert np.abs(alphas["whole"]).min() > 1e-3
+    asked = ASKED | {"alpha_learning_rate": 0.1, "epochs": 2, "batch_size": 16}
+    asked |= {"space": "none,se", "limit": 64, "control": "penalty-only"}
+    search(out=tmp_path / "one", verbose=0, **asked)
+    wanted = [float(row["alpha_0"]) for row in rows_of(tmp_path / "one/alpha.csv")]
+    np.testing.assert_allclose(alphas["null"], wanted, atol=1e-5)
+
+
 @tensorflow_only
 def test_a_finished_search_stays_as_it_is(finished, capsys):
     before = (finished / "search.keras").read_bytes()
