@@ -48,7 +48,7 @@ def main():
         for row in _measured(name, batch, arguments.rounds)
     ]
     write(rows, arguments.output / "search_steps.csv")
-    _draw(rows, arguments.output / "search_steps.png")
+    _draw(rows, arguments.output / "search_steps.svg")
 
 
 def _measured(name, batch, rounds):
