@@ -32,6 +32,10 @@ ASKED = {
     "limit": 96,
     "factor": 2,
 }
+# Three processes that compile everything again take it more than a minute.
+slow_on_jax = (
+    pytest.mark.slow if keras.backend.backend() == "jax" else lambda test: test
+)
 OBJECTIVE = keras_tuner.Objective("val_top1_error", "min")
 
 
@@ -160,6 +164,7 @@ def wait_until(condition, *processes, seconds=180):
         time.sleep(0.02)
 
 
+@slow_on_jax
 def test_killed_and_resumed_is_the_same_search(finished, tmp_path):
     """The third trial, which goes on from another one's checkpoint, is killed."""
     _, undisturbed = finished
