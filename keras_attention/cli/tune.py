@@ -60,10 +60,11 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> None:
         return
     best = trials[0]
     done = sum(trial["status"] == "COMPLETED" for trial in trials)
+    rate = best[f"{best['optimizer']}_learning_rate"]
     print(
         f"{arguments.out}: {done} of {len(trials)} trials completed; best, trial "
         f"{best['trial']}: {best['model']}, val_top1_error "
         f"{best['val_top1_error']:.4g}, {best['parameters']:,} parameters, "
-        f"{best['optimizer']}, learning rate {best['learning_rate']:.3g}"
+        f"{best['optimizer']}, learning rate {rate:.3g}"
     )
     print(f"Its attention by block: {arguments.out}/genotype.json")

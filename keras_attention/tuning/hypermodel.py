@@ -47,12 +47,14 @@ class AttentionHyperModel(keras_tuner.HyperModel):
       `{site}_reduction_ratio` and `{site}_spatial_kernel_size` for the attentions
       that have such an option. Sites are independent: "aw" together with "se" is one
       of the choices;
-    - `optimizer`, and `learning_rate` on a logarithmic scale: for "sgd" from a tenth of
-      the recipe's to three times that, for "adam" from 0.0001 to 0.01.
+    - `optimizer`, and `{optimizer}_learning_rate` on a logarithmic scale: for "sgd"
+      from a tenth of the recipe's to three times that, for "adam" from 0.0001 to 0.01.
 
-    Only what is in use has a value. A network that cannot be built (an attention that
-    does not take maps of this size, a bottleneck without hidden units) and a loss
-    that is not finite raise Keras Tuner's `FailedTrialError` with the reason.
+    Where the models differ in their number of stages, a site's names end in it
+    (`block_placement_4_stages`). Only what is in use has a value. A network that
+    cannot be built (an attention that does not take maps of this size, a bottleneck
+    without hidden units) and a loss that is not finite raise Keras Tuner's
+    `FailedTrialError` with the reason.
 
     Fits any tuner of Keras Tuner: `keras_tuner.RandomSearch(hypermodel,
     keras_tuner.Objective("val_top1_error", "min"))`, then `search()`. `tune` adds what
@@ -123,13 +125,13 @@ class AttentionHyperModel(keras_tuner.HyperModel):
             for name in _listed("optimizers", optimizers)
         ]
         self.blocks = {name: self._blocks(name) for name in _listed("models", models)}
+        self.stages = {name: _stage(found[-1]) for name, found in self.blocks.items()}
 
     def declare_hyperparameters(self, hp) -> None:
         """Put the whole space into `hp`."""
         hp.Choice("model", list(self.blocks))
-        stages = {name: _stage(blocks[-1]) for name, blocks in self.blocks.items()}
-        for count in dict.fromkeys(stages.values()):
-            models = [name for name in stages if stages[name] == count]
+        for count in dict.fromkeys(self.stages.values()):
+            models = [name for name in self.stages if self.stages[name] == count]
             # Around all: Keras Tuner wants a parent in its children's own scope.
             with hp.conditional_scope("model", models):
                 for site in self.sites:
@@ -140,7 +142,7 @@ class AttentionHyperModel(keras_tuner.HyperModel):
             with hp.conditional_scope("optimizer", [name]):
                 # No `Choice` of floats: chief and workers exchange single precision,
                 # and Keras Tuner would not find the value among the choices.
-                hp.Float("learning_rate", low, high, sampling="log")
+                hp.Float(f"{name}_learning_rate", low, high, sampling="log")
 
     def genotype(self, hp) -> Genotype:
         """The attention of each block that the values of `hp` stand for."""
@@ -171,7 +173,7 @@ class AttentionHyperModel(keras_tuner.HyperModel):
         except ValueError as error:
             raise _failed(f"{name} cannot be built so: {error}") from error
         steps = self.data.steps_per_epoch(self.recipe.batch_size)
-        rate = hp.get("learning_rate")
+        rate = hp.get(f"{hp.get('optimizer')}_learning_rate")
         recipe = dataclasses.replace(self.recipe, learning_rate=rate)
         compile(
             model,
@@ -246,32 +248,44 @@ class AttentionHyperModel(keras_tuner.HyperModel):
             history.history[name] = [value] * len(history.epoch)
         return history
 
+    def _name(self, site, what, stages):
+        # One name for one condition: of two, Keras Tuner drops the value that is in
+        # use where the other is not (`ensure_active_values`).
+        one = len(set(self.stages.values())) == 1
+        return f"{site}_{what}" if one else f"{site}_{what}_{stages}_stages"
+
     def _declare_site(self, hp, site, stages):
         choices = self.sites[site]
-        hp.Choice(f"{site}_attention", choices)
-        with hp.conditional_scope(
-            f"{site}_attention", [c for c in choices if c != NONE]
-        ):
+        attention = self._name(site, "attention", stages)
+        hp.Choice(attention, choices)
+        with hp.conditional_scope(attention, [c for c in choices if c != NONE]):
             # Nothing stands after the last stage.
-            hp.Choice(f"{site}_placement", _placements(stages - (site == "stage")))
+            places = _placements(stages - (site == "stage"))
+            hp.Choice(self._name(site, "placement", stages), places)
         for option, values in self.options.items():
             having = [name for name in choices if _field(name, option)]
             if having:
-                with hp.conditional_scope(f"{site}_attention", having):
-                    hp.Choice(f"{site}_{option}", values)
+                with hp.conditional_scope(attention, having):
+                    hp.Choice(self._name(site, option, stages), values)
 
     def _placed(self, hp, site):
         """(spec, stages that get it) of a site, or None."""
-        name = hp.get(f"{site}_attention")
+        stages = self.stages[hp.get("model")]
+
+        def value(what):
+            return hp.get(self._name(site, what, stages))
+
+        name = value("attention")
         if name == NONE:
             return None
         given = {
-            _field(name, option): hp.get(f"{site}_{option}")
+            _field(name, option): value(option)
             for option in FIELDS
             if _field(name, option)
         }
-        stages = {int(stage) for stage in hp.get(f"{site}_placement").split("+")}
-        return spec(name, **given), stages
+        return spec(name, **given), {
+            int(stage) for stage in value("placement").split("+")
+        }
 
     def _network(self, name, attention):
         request = Request(

@@ -14,7 +14,7 @@ from keras_attention.layers import SqueezeExcitation
 from keras_attention.tuning.hypermodel import AttentionHyperModel, all_attentions
 
 RECIPE = training.recipe("quick", epochs=2, batch_size=32)
-SGD = {"optimizer": "sgd", "learning_rate": RECIPE.learning_rate}
+SGD = {"optimizer": "sgd", "sgd_learning_rate": RECIPE.learning_rate}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_the_space_has_a_choice_for_each_site(digits):
     space = {
         p.name: p.values
         for p in space_of(hypermodel(digits))
-        if p.name != "learning_rate"
+        if not p.name.endswith("learning_rate")
     }
     stages = ["1+2+3", "1+2", "1+3", "2+3", "1", "2", "3"]
     assert space == {
@@ -100,7 +100,7 @@ def test_learning_rates_follow_the_optimizer(digits):
     ranges = {
         p.conditions[0].values[0]: (p.min_value, p.max_value, p.sampling)
         for p in space_of(hypermodel(digits))
-        if p.name == "learning_rate"
+        if p.name.endswith("learning_rate")
     }
     low, high, sampling = ranges["sgd"]
     assert (low, high) == pytest.approx((0.005, 0.15)) and sampling == "log"
@@ -112,7 +112,7 @@ def test_networks_with_other_numbers_of_stages(digits):
     placements = {
         tuple(p.conditions[0].values): len(p.values)
         for p in space_of(model)
-        if p.name == "block_placement"
+        if p.name.startswith("block_placement")
     }
     assert placements == {("cifarresnet-8",): 2**3 - 1, ("mobilenet-0.25",): 2**5 - 1}
 
@@ -156,22 +156,26 @@ def test_the_genotype_gives_the_same_network(digits):
     assert [w.shape for w in model.build(hp).weights] == shapes
 
 
-def test_whatever_is_proposed_builds_or_says_why_not(digits):
-    model = hypermodel(digits, "cifarresnet-8", "wideresnet-10-1", attentions=None)
+def test_whatever_is_proposed_builds_or_says_why_not(digits, tmp_path):
+    """Both optimizers, and networks with three and five stages."""
+    networks = ("cifarresnet-8", "wideresnet-10-1", "mobilenet-0.25")
+    model = hypermodel(digits, *networks, attentions=None)
     oracle = keras_tuner.oracles.RandomSearchOracle(
         keras_tuner.Objective("val_loss", "min"), max_trials=100, seed=1
     )
+    oracle._set_project_dir(str(tmp_path), "trials")
     space = oracle.get_space()
     model.declare_hyperparameters(space)
     oracle.update_space(space)
-    built = 0
-    for number in range(16):
-        hp = keras_tuner.HyperParameters()
-        hp.values = oracle.populate_space(str(number))["values"]
+    built, seen = 0, set()
+    for number in range(20):
+        hp = oracle.create_trial(str(number)).hyperparameters
         placed = model.genotype(hp)
+        seen |= {hp.get("optimizer"), hp.get("model")}
         for site in model.sites:
-            name = hp.get(f"{site}_attention")
-            stages = hp.get(f"{site}_placement") if name != "none" else ""
+            # One each, whatever it is called.
+            (name,) = valued(hp, f"{site}_attention")
+            (stages,) = valued(hp, f"{site}_placement") if name != "none" else [""]
             there = {
                 block[5]
                 for block, entry in zip(placed.blocks, placed, strict=True)
@@ -179,11 +183,17 @@ def test_whatever_is_proposed_builds_or_says_why_not(digits):
                 if each is not None and each.site == site
             }
             assert there == set(stages.split("+")) - {""}
+        if number >= 8:  # takes a second each
+            continue
         try:
             built += model.build(hp).built
         except keras_tuner.errors.FailedTrialError as error:
             assert "cannot be built so:" in str(error) and "\n" not in str(error)
-    assert built >= 12
+    assert built >= 4 and seen == {"sgd", "adam", *networks}
+
+
+def valued(hp, start):
+    return [value for name, value in hp.values.items() if name.startswith(start)]
 
 
 def test_what_cannot_be_built_is_a_failed_trial(digits):
@@ -200,7 +210,7 @@ def test_what_cannot_be_built_is_a_failed_trial(digits):
 
 def test_a_loss_that_is_not_finite_is_a_failed_trial(digits):
     model = hypermodel(digits)
-    hp = values(**NOTHING, learning_rate=1e30)
+    hp = values(**NOTHING | {"sgd_learning_rate": 1e30})
     with pytest.raises(keras_tuner.errors.FailedTrialError, match="learning rate"):
         model.fit(hp, model.build(hp), verbose=0)
 
@@ -245,7 +255,7 @@ def test_going_on_from_a_checkpoint_is_one_run(digits, tmp_path):
 
 def test_adam_has_its_own_rate(digits):
     model = hypermodel(digits)
-    given = NOTHING | {"optimizer": "adam", "learning_rate": 1e-3}
+    given = NOTHING | {"optimizer": "adam", "adam_learning_rate": 1e-3}
     optimizer = model.build(values(**given)).optimizer
     assert isinstance(optimizer, keras.optimizers.Adam)
     # The recipe's cosine from there; the first step has all of it.

@@ -176,7 +176,8 @@ def test_killed_and_resumed_is_the_same_search(finished, tmp_path):
     process.communicate()
     assert json.loads(running.read_text())["status"] == "RUNNING"
     rows = ended(start(out, resume=True), out)
-    columns = ("block_attention", "block_placement", "learning_rate", "tuner/epochs")
+    columns = ("block_attention", "block_placement", "sgd_learning_rate")
+    columns += ("tuner/epochs",)
     assert by_number(rows, *columns) == by_number(undisturbed, *columns)
     was = {row["trial"]: row["val_top1_error"] for row in undisturbed}
     for row in rows:
@@ -328,7 +329,7 @@ def test_refused_networks_do_not_end_the_search(tmp_path, monkeypatch):
         assert [row["status"] for row in rows] == ["FAILED"] * 4
         assert all(row["reason"].startswith("Oversized model: 7") for row in rows)
         assert not (out / "genotype.json").exists()
-        rates |= {row["learning_rate"] for row in rows}
+        rates |= {row["sgd_learning_rate"] for row in rows}
     assert len(rates) == 8
 
 
