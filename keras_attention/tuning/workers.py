@@ -39,7 +39,7 @@ def role() -> str:
         ValueError: some are set, and others are not.
     """
     missing = [name for name in (ID, ADDRESS, PORT) if not os.environ.get(name)]
-    if ADDRESS in missing and PORT in missing:
+    if len(missing) == 3:
         return "alone"
     if missing:
         raise ValueError(

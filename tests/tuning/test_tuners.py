@@ -420,8 +420,10 @@ def test_a_worker_without_a_chief_ends(tmp_path, as_process):
 
 def test_half_an_environment_is_an_error(monkeypatch):
     assert workers.role() == "alone"
-    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+    with pytest.raises(ValueError, match="ORACLE_IP, KERASTUNER_ORACLE_PORT must be"):
+        workers.role()
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     with pytest.raises(ValueError, match="KERASTUNER_ORACLE_PORT must be set too"):
         workers.role()
 
