@@ -4,8 +4,8 @@ The one place that knows what `"aw_se"` means. A layer's own file registers a
 spec (a small frozen dataclass of its options) under a name and for a *site*:
 
 - `conv` replaces the spatial convolutions of a block (AA, AW);
-- `block` stands before the residual addition, or after a separable convolution
-  (SE, CBAM, ...);
+- `block` stands before the residual addition, or after a separable convolution or
+  an inverted residual's depthwise one (SE, CBAM, ...);
 - `stage` stands between two stages (BAM).
 
 An application turns its `attention=` argument into an `AttentionPlan` (`plan.py`).

@@ -2,6 +2,11 @@
 
 from keras_attention.applications.cifar import AAWideResNet, CifarResNet, WideResNet
 from keras_attention.applications.mobilenet import MobileNet
+from keras_attention.applications.mobilenet_v2 import MobileNetV2
+from keras_attention.applications.mobilenet_v3 import (
+    MobileNetV3Large,
+    MobileNetV3Small,
+)
 from keras_attention.applications.names import build, names, takes
 from keras_attention.applications.resnet import (
     ResNet,
@@ -19,6 +24,9 @@ __all__ = [
     "AAWideResNet",
     "CifarResNet",
     "MobileNet",
+    "MobileNetV2",
+    "MobileNetV3Large",
+    "MobileNetV3Small",
     "ResNeXt50",
     "ResNeXt101",
     "ResNet",

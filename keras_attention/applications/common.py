@@ -77,6 +77,7 @@ def finish(
     pyramid,
     data_format,
     dropout=0.0,
+    head=None,
 ):
     """The model: classifier, pooled or plain features, or pyramid.
 
@@ -84,6 +85,7 @@ def finish(
         inputs, features: first and last tensor.
         stages: list of (stride, tensor), one per stage.
         dropout: rate before the classifier.
+        head: function of the pooled features that stands before the dropout, or None.
         (others): see `COMMON_ARGUMENTS`.
     """
     if pooling is not None:
@@ -96,8 +98,9 @@ def finish(
     if pyramid:
         outputs = {f"P{int(math.log2(stride))}": x for stride, x in stages}
     elif include_top:
+        pooled = _pool(features, "avg", data_format)
         outputs = _classifier(
-            features, classes, classifier_activation, data_format, dropout
+            head(pooled) if head else pooled, classes, classifier_activation, dropout
         )
     else:
         outputs = _pool(features, pooling, data_format)
@@ -115,9 +118,8 @@ def check_data_format(data_format):
     return check_choice("data_format", data_format, ("channels_last", "channels_first"))
 
 
-def _classifier(x, classes, activation, data_format, dropout):
+def _classifier(x, classes, activation, dropout):
     positive_integer("classes", classes)
-    x = _pool(x, "avg", data_format)
     if dropout:
         x = keras.layers.Dropout(dropout, name="head_dropout")(x)
     # Logits and softmax in the variables' precision: half loses small probabilities.
@@ -183,13 +185,14 @@ def constructor(name, base, doc, **fixed):
     """A network as a row of a table: `base` with some arguments fixed.
 
     Args:
-        name: of the constructor; in lower case the model's default name.
+        name: of the constructor; in lower case the model's default name, but where
+            `base` has None there, to make one of its arguments.
         base: the generic network.
         doc: first lines of the docstring.
         **fixed: arguments of `base` that the row decides.
     """
     parameters = [
-        p.replace(default=name.lower()) if p.name == "name" else p
+        p.replace(default=name.lower()) if p.name == "name" and p.default else p
         for p in inspect.signature(base).parameters.values()
         if p.name not in fixed
     ]

@@ -45,7 +45,7 @@ def MobileNet(
     style = NetworkStyle(data_format, activation="relu6")
     inputs = image_input(input_tensor, input_shape, (224, 224, 3), data_format)
     x = style.conv(inputs, int(32 * alpha), 3, 2, name="stem_conv")
-    x = style.activate(style.norm(x, "stem_norm"), "stem_relu")
+    x = style.norm_activate(x, "stem")
     x = style.attend(x, plan["stem"].block, "stem_attention")
     stride, stages = 2, []
     for s, stage in enumerate(STAGES, 1):

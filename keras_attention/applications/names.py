@@ -3,7 +3,13 @@
 import ast
 import inspect
 
-from keras_attention.applications import cifar, mobilenet, resnet
+from keras_attention.applications import (
+    cifar,
+    mobilenet,
+    mobilenet_v2,
+    mobilenet_v3,
+    resnet,
+)
 from keras_attention.choices import unknown
 
 # name -> (constructor, the arguments that "-" may append)
@@ -20,6 +26,9 @@ _NETWORKS = {
     "aawideresnet": (cifar.AAWideResNet, ("depth", "width", "aw_variant")),
     "cifarresnet": (cifar.CifarResNet, ("depth",)),
     "mobilenet": (mobilenet.MobileNet, ("alpha",)),
+    "mobilenetv2": (mobilenet_v2.MobileNetV2, ("alpha",)),
+    "mobilenetv3large": (mobilenet_v3.MobileNetV3Large, ("alpha",)),
+    "mobilenetv3small": (mobilenet_v3.MobileNetV3Small, ("alpha",)),
 }
 
 

@@ -19,11 +19,15 @@ class NetworkStyle:
         data_format: `"channels_last"` or `"channels_first"`.
         use_bias: whether the convolutions have biases.
         activation: name of the activation after a norm.
+        norm_momentum, norm_epsilon: of the batch norms; PyTorch's by default (its
+            momentum 0.1 is 0.9 here).
     """
 
     data_format: str = "channels_last"
     use_bias: bool = False
     activation: str = "relu"
+    norm_momentum: float = 0.9
+    norm_epsilon: float = 1e-5
     # Specs by where they were asked for: put there, or declined for the map's size.
     placed: set = field(default_factory=set, compare=False)
     declined: dict = field(default_factory=dict, compare=False)
@@ -80,13 +84,20 @@ class NetworkStyle:
                 )
 
     def norm(self, x, name):
-        """Batch norm with PyTorch's momentum (0.1 there is 0.9 here) and ε."""
         return keras.layers.BatchNormalization(
-            axis=self.axis, momentum=0.9, epsilon=1e-5, name=name
+            axis=self.axis,
+            momentum=self.norm_momentum,
+            epsilon=self.norm_epsilon,
+            name=name,
         )(x)
 
     def activate(self, x, name):
         return keras.layers.Activation(self.activation, name=name)(x)
+
+    def norm_activate(self, x, name):
+        """`{name}_norm`, then `{name}_relu` (relu6 too) or `{name}_hard_swish`."""
+        kind = self.activation.removesuffix("6")
+        return self.activate(self.norm(x, f"{name}_norm"), f"{name}_{kind}")
 
     def attend(self, x, spec, name):
         """A block- or stage-site attention; `x` as it is where there is none."""

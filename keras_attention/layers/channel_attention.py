@@ -6,11 +6,15 @@ import keras
 from keras import ops
 
 from keras_attention.attention import AttentionSpec, register
+from keras_attention.choices import check_choice
 from keras_attention.layers.checks import boolean, hidden_units, positive_integer
 from keras_attention.layers.gate import Gate
 from keras_attention.ops.pooling import check_statistics, pool
 
 __all__ = ["ChannelAttention", "ChannelAttentionSpec"]
+
+# Keras' hard sigmoid is the MobileNets', relu6(x + 3) / 6.
+GATES = {"sigmoid": ops.sigmoid, "hard_sigmoid": ops.hard_sigmoid}
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -22,28 +26,41 @@ class ChannelAttention(Gate):
         pooling: the statistics s over all positions: `"avg"`, `"max"`, `"var"`
             (unbiased), `"biased_var"`.
         use_bias: whether the MLP has biases.
+        gate: σ, `"sigmoid"` or `"hard_sigmoid"` (relu6(x + 3) / 6, values in [0, 1]).
+        hidden_divisor: int ≥ 1; above 1 the hidden width is the multiple of it that
+            is nearest to C / r, neither under `hidden_divisor` nor under 90% of C / r.
         data_format: see `keras_attention.layers.Gate`.
 
     Input and output shape: (batch, height, width, C), or (batch, C, height, width)
     with `"channels_first"`. `attention_map` gives (batch, 1, 1, C) of that layout.
 
     Raises:
-        ValueError: `reduction_ratio` below 1 or above C; an unknown statistic.
+        ValueError: `reduction_ratio` below 1, or above C without a `hidden_divisor`;
+            an unknown statistic or gate; `hidden_divisor` below 1.
 
     Source: arXiv:1807.06521, section 3.1; the biases are those of the authors' code
-    and of their parameter counts.
+    and of their parameter counts. `gate` and `hidden_divisor` are not in the paper;
+    they are those of MobileNetV3's SE.
     """
 
     def __init__(
-        self, reduction_ratio=16, pooling=("avg", "max"), use_bias=True, **kwargs
+        self,
+        reduction_ratio=16,
+        pooling=("avg", "max"),
+        use_bias=True,
+        gate="sigmoid",
+        hidden_divisor=1,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.reduction_ratio = positive_integer("reduction_ratio", reduction_ratio)
         self.pooling = check_statistics("pooling", pooling)
         self.use_bias = boolean("use_bias", use_bias)
+        self.gate = check_choice("gate", gate, GATES)
+        self.hidden_divisor = positive_integer("hidden_divisor", hidden_divisor)
 
     def build_gate(self, channels, input_shape):
-        hidden = hidden_units(channels, self.reduction_ratio)
+        hidden = hidden_units(channels, self.reduction_ratio, self.hidden_divisor)
         self.reduce = keras.layers.Dense(
             hidden,
             activation="relu",
@@ -60,7 +77,7 @@ class ChannelAttention(Gate):
 
     def attention_map(self, inputs):
         logits = [self._mlp(pool(inputs, s, self.spatial_axes)) for s in self.pooling]
-        return self.per_channel(ops.sigmoid(sum(logits[1:], start=logits[0])))
+        return self.per_channel(GATES[self.gate](sum(logits[1:], start=logits[0])))
 
     def _mlp(self, pooled):
         return self.expand(self.reduce(ops.squeeze(pooled, self.spatial_axes)))
@@ -71,6 +88,8 @@ class ChannelAttention(Gate):
             "reduction_ratio": self.reduction_ratio,
             "pooling": self.pooling,
             "use_bias": self.use_bias,
+            "gate": self.gate,
+            "hidden_divisor": self.hidden_divisor,
         }
 
 
@@ -85,3 +104,5 @@ class ChannelAttentionSpec(AttentionSpec):
     reduction_ratio: int = 16
     pooling: tuple = ("avg", "max")
     use_bias: bool = True
+    gate: str = "sigmoid"
+    hidden_divisor: int = 1

@@ -33,8 +33,22 @@ def boolean(name, value):
     return value
 
 
-def hidden_units(channels, reduction_ratio):
-    """`channels // reduction_ratio`, the width of a bottleneck MLP."""
+def nearest_multiple(width, divisor):
+    """The multiple of `divisor` nearest to `width`, up where that is under 90% of it.
+
+    `make_divisible` of the MobileNet authors' code; at least `divisor`.
+    """
+    nearest = max(divisor, int(width + divisor / 2) // divisor * divisor)
+    return nearest + divisor if nearest < 0.9 * width else nearest
+
+
+def hidden_units(channels, reduction_ratio, divisor=1):
+    """The width of a bottleneck MLP: `channels // reduction_ratio`.
+
+    With a divisor above 1, the quotient goes to its `nearest_multiple` instead.
+    """
+    if divisor > 1:
+        return nearest_multiple(channels / reduction_ratio, divisor)
     if reduction_ratio > channels:
         raise ValueError(
             f"`reduction_ratio` leaves no hidden unit: received {reduction_ratio} for "

@@ -17,21 +17,32 @@ class SqueezeExcitation(ChannelAttention):
     Args:
         reduction_ratio: int ≥ 1, divisor of the hidden width: C → C // r → C.
         use_bias: whether the two dense layers have biases.
+        gate, hidden_divisor: see `ChannelAttention`.
         data_format: see `keras_attention.layers.Gate`.
 
     Input and output shape: (batch, height, width, C), or (batch, C, height, width)
     with `"channels_first"`. `attention_map` gives (batch, 1, 1, C) of that layout.
 
     Raises:
-        ValueError: `reduction_ratio` below 1 or above C.
+        ValueError: as `ChannelAttention`.
 
     Source: arXiv:1709.01507, section 3. The paper's text has no biases; its code,
     and the parameter counts of the CBAM and AW papers, have them, so they are the
-    default.
+    default. MobileNetV3's SE (arXiv:1905.02244, section 5.3, and its authors' code) is
+    `reduction_ratio=4, gate="hard_sigmoid", hidden_divisor=8`.
     """
 
-    def __init__(self, reduction_ratio=16, use_bias=True, **kwargs):
-        super().__init__(reduction_ratio, pooling=("avg",), use_bias=use_bias, **kwargs)
+    def __init__(
+        self,
+        reduction_ratio=16,
+        use_bias=True,
+        gate="sigmoid",
+        hidden_divisor=1,
+        **kwargs,
+    ):
+        super().__init__(
+            reduction_ratio, ("avg",), use_bias, gate, hidden_divisor, **kwargs
+        )
 
     def get_config(self):
         config = super().get_config()
@@ -46,3 +57,5 @@ class SE(AttentionSpec):
 
     reduction_ratio: int = 16
     use_bias: bool = True
+    gate: str = "sigmoid"
+    hidden_divisor: int = 1

@@ -9,9 +9,17 @@ from keras_attention.blocks import (
     NetworkStyle,
     ZeroPadShortcut,
     depthwise_separable_block,
+    inverted_residual_block,
 )
 from keras_attention.blocks.residual import BlockOptions
-from keras_attention.layers import AA, AW, SE, AWConv2D, SqueezeExcitation
+from keras_attention.layers import (
+    AA,
+    AW,
+    SE,
+    AWConv2D,
+    CBAMSpec,
+    SqueezeExcitation,
+)
 from keras_attention.plan import Sites
 
 
@@ -136,3 +144,52 @@ def test_separable_block():
     ]
     assert isinstance(model.get_layer("b_pointwise"), AWConv2D)
     assert model.output_shape == (None, 4, 4, 6)
+
+
+INVERTED = [
+    *("expand", "expand_norm", "expand_relu"),
+    *("depthwise", "depthwise_norm", "depthwise_relu"),
+    *("se", "attention", "project", "project_norm"),
+]
+
+
+@pytest.mark.parametrize(
+    ("strides", "filters", "expanded", "names"),
+    [
+        (1, 4, 8, [*INVERTED, "add"]),
+        (1, 6, 8, INVERTED),
+        (2, 4, 8, [*INVERTED[:3], "pad", *INVERTED[3:]]),
+        (1, 4, 4, [*INVERTED[3:], "add"]),
+    ],
+)
+def test_inverted_residual_block(strides, filters, expanded, names):
+    """The addition is where the shapes allow it, the first 1×1 where it widens."""
+    image = keras.Input((8, 8, 4))
+    sites = Sites(conv=AW(2), block=CBAMSpec(2))
+    outputs = inverted_residual_block(
+        image,
+        NetworkStyle(activation="relu6"),
+        filters,
+        strides,
+        sites,
+        "b",
+        expanded=expanded,
+        kernel_size=5,
+        own=SE(2),
+    )
+    model = keras.Model(image, outputs)
+    assert [layer.name.removeprefix("b_") for layer in model.layers[1:]] == names
+    assert isinstance(model.get_layer("b_project"), AWConv2D)
+    assert model.get_layer("b_depthwise").kernel_size == (5, 5)
+    assert model.output_shape == (None, 8 // strides, 8 // strides, filters)
+    if "add" in names:
+        assert model.get_layer("b_add").input[0] is image
+
+
+def test_norms_and_names_of_a_style():
+    style = NetworkStyle(activation="hard_swish", norm_momentum=0.7, norm_epsilon=0.1)
+    image = keras.Input((8, 8, 4))
+    model = keras.Model(image, style.norm_activate(image, "b"))
+    norm, activation = model.layers[1:]
+    assert (norm.name, activation.name) == ("b_norm", "b_hard_swish")
+    assert (norm.momentum, norm.epsilon) == (0.7, 0.1)

@@ -5,18 +5,22 @@ import numpy as np
 import pytest
 from references import attentions
 from references.autodiff import check_gradients, gradients
+from references.numpy_nn import hard_sigmoid
 from references.weights import randomize, read
 
 from keras_attention import spec
+from keras_attention.attention import as_spec
 from keras_attention.layers import (
     BAM,
     CBAM,
     MVAM,
+    SE,
     ChannelAttention,
     EfficientChannelAttention,
     SpatialAttention,
     SqueezeExcitation,
 )
+from keras_attention.layers.checks import hidden_units
 
 
 def prepare(layer, rng, shape=(2, 5, 6, 8)):
@@ -38,6 +42,74 @@ def test_squeeze_excitation(ratio, use_bias, rng):
     inputs, exact, weights = prepare(layer, rng)
     assert weights["reduce"]["kernel"].shape == (8, 8 // ratio)
     close(layer(inputs), exact * attentions.squeeze_excitation(exact, weights))
+
+
+def test_squeeze_excitation_of_mobilenet_v3(rng):
+    """relu6(x + 3) / 6 of logits on both sides of ±3; 9 hidden units for 18 / 2."""
+    layer = SqueezeExcitation(2, gate="hard_sigmoid", hidden_divisor=3)
+    inputs, exact, weights = prepare(layer, rng, (4, 3, 3, 18))
+    layer.expand.kernel.assign(8 * weights["expand"]["kernel"])
+    weights["expand"]["kernel"] *= 8
+    expected = attentions.squeeze_excitation(exact, weights, hard_sigmoid)
+    assert expected.min() == 0
+    assert expected.max() == 1
+    assert ((expected > 0) & (expected < 1)).any()
+    close(layer(inputs), exact * expected)
+
+
+@pytest.mark.parametrize(
+    ("channels", "hidden"),
+    [
+        (16, 8),
+        (72, 24),
+        (96, 24),
+        (120, 32),
+        (144, 40),
+        (240, 64),
+        (288, 72),
+        (480, 120),
+        (576, 144),
+        (672, 168),
+        (960, 240),
+    ],
+)
+def test_hidden_widths_of_mobilenet_v3(channels, hidden):
+    """torchvision's, of its MobileNetV3-Large and -Small."""
+    layer = SqueezeExcitation(4, hidden_divisor=8)
+    with keras.StatelessScope(initialize_variables=False):
+        layer.build((None, 4, 4, channels))
+    assert layer.reduce.kernel.shape == (channels, hidden)
+
+
+@pytest.mark.parametrize("divisor", [2, 8, 10])
+@pytest.mark.parametrize("ratio", [3, 4, 100])
+def test_hidden_width_is_the_nearest_multiple_that_is_large_enough(ratio, divisor):
+    for channels in range(1, 999):
+        asked = channels / ratio
+        enough = [n for n in range(divisor, 400, divisor) if n >= 0.9 * asked]
+        nearest = min(enough, key=lambda n: (abs(n - asked), -n))
+        assert hidden_units(channels, ratio, divisor) == nearest
+
+
+@pytest.mark.parametrize("name", ["se", "channel"])
+def test_files_from_before_the_gate_and_the_divisor(name):
+    old = {"name": name, "reduction_ratio": 4, "use_bias": False}
+    found = as_spec(old, "block")
+    assert (found.gate, found.hidden_divisor) == ("sigmoid", 1)
+    config = found.make().get_config()
+    del config["gate"], config["hidden_divisor"]
+    layer = found.layer.from_config(config)
+    assert layer.get_config() == {**config, "gate": "sigmoid", "hidden_divisor": 1}
+
+
+def test_config_of_mobilenet_v3s_squeeze_excitation(rng):
+    layer = SE(4, gate="hard_sigmoid", hidden_divisor=8).make()
+    inputs, _, _ = prepare(layer, rng)
+    copy = SqueezeExcitation.from_config(layer.get_config())
+    copy.build(inputs.shape)
+    copy.set_weights(layer.get_weights())
+    assert (copy.gate, copy.hidden_divisor) == ("hard_sigmoid", 8)
+    close(copy(inputs), keras.ops.convert_to_numpy(layer(inputs)))
 
 
 @pytest.mark.parametrize("kernel_size", [None, 1, 5, 9])
@@ -201,6 +273,11 @@ def test_reduction_ratio_above_the_channels(name):
         (lambda: EfficientChannelAttention(0), "`kernel_size`.*at least 1.*0"),
         (lambda: MVAM(unbiased=1), "`unbiased`.*True or False.*1"),
         (lambda: SqueezeExcitation(use_bias="no"), "`use_bias`.*'no'"),
+        (lambda: SqueezeExcitation(gate="tanh"), "gate.*'tanh'.*'hard_sigmoid', 'sig"),
+        (
+            lambda: SqueezeExcitation(hidden_divisor=0),
+            "`hidden_divisor`.*at least 1.*0",
+        ),
         (lambda: BAM(dilation_rate=0), "`dilation_rate`.*0"),
         (lambda: SqueezeExcitation(data_format="NHWC"), "`data_format`.*'NHWC'"),
     ],

@@ -38,9 +38,9 @@ def mlp(pooled, weights):
     return hidden @ expand["kernel"] + expand.get("bias", 0.0)
 
 
-def squeeze_excitation(x, weights):
+def squeeze_excitation(x, weights, gate=sigmoid):
     """σ(MLP(mean over positions)), arXiv:1709.01507 equations 2 and 3."""
-    return sigmoid(mlp(x.mean((1, 2)), weights))[:, None, None]
+    return gate(mlp(x.mean((1, 2)), weights))[:, None, None]
 
 
 def efficient_channel_attention(x, weights):

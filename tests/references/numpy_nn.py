@@ -7,6 +7,10 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+def hard_sigmoid(x):
+    return np.clip(x + 3, 0, 6) / 6
+
+
 def relu(x):
     return np.maximum(x, 0)
 
