@@ -206,6 +206,18 @@ class AttentionAugmentedConv2D(keras.layers.Layer):
             [self.conv(inputs), attended], axis=channel_axis(self.data_format)
         )
 
+    def scale_outputs(self, scale, shift):
+        """Change the weights so that the layer gives scale · y + shift for y.
+
+        Folds a batch norm into the layer, which must have `use_bias=True`.
+        """
+        for layer, part in (
+            (self.conv, slice(None, -self.value_depth)),
+            (self.output_conv, slice(-self.value_depth, None)),
+        ):
+            layer.bias.assign(layer.bias * scale[part] + shift[part])
+            layer.kernel.assign(layer.kernel * scale[part])
+
     def _output_size(self, inputs):
         strides = self.conv.strides
         sizes = [ops.shape(inputs)[axis] for axis in spatial_axes(self.data_format)]

@@ -22,6 +22,18 @@ def known_output_size(size, kernel_size, strides, dilation_rate, padding):
     return tuple(map(along, size, kernel_size, strides, dilation_rate))
 
 
+def leading_amounts(size, kernel_size, strides, dilation_rate, padding):
+    """Zeros before an image of known size, (height, width), in a convolution."""
+    if padding == "valid":
+        return (0, 0)
+    if padding == "symmetric":
+        return symmetric_amounts(kernel_size, dilation_rate)
+    return tuple(
+        max(_missing(n, d * (k - 1) + 1, s), 0) // 2
+        for n, k, s, d in zip(size, kernel_size, strides, dilation_rate, strict=True)
+    )
+
+
 def pad_for_conv(
     inputs, kernel_size, strides, dilation_rate, padding, data_format="channels_last"
 ):
@@ -53,9 +65,12 @@ def _same_amounts(inputs, axis, extent, stride):
     if stride == 1:
         total = extent - 1
     elif inputs.shape[axis] is not None:
-        size = inputs.shape[axis]
-        total = max((-(-size // stride) - 1) * stride + extent - size, 0)
+        total = max(_missing(inputs.shape[axis], extent, stride), 0)
     else:
-        size = ops.shape(inputs)[axis]
-        total = ops.maximum((-(-size // stride) - 1) * stride + extent - size, 0)
+        total = ops.maximum(_missing(ops.shape(inputs)[axis], extent, stride), 0)
     return total // 2, total - total // 2
+
+
+def _missing(size, extent, stride):
+    """Entries that the last of ⌈size / stride⌉ windows lacks; below 0 where none."""
+    return (-(-size // stride) - 1) * stride + extent - size

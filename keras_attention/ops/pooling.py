@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_attention.choices import unknown
+from keras_attention.ops.exporting import is_exporting
 from keras_attention.ops.layout import spatial_axes
 
 
@@ -61,6 +62,8 @@ def adaptive_average_pool2d(inputs, output_size, data_format="channels_last"):
         return _mean(inputs, axes)
     if tuple(inputs.shape[axis] for axis in axes) == output_size:
         return inputs
+    if is_exporting():
+        return _mean_by_slices(inputs, axes, output_size)
     # One product with the bins as a matrix. Bins as slices take longer forward, and
     # their gradient ten times as long.
     height, width = (ops.shape(inputs)[axis] for axis in axes)
@@ -81,6 +84,35 @@ def adaptive_average_pool2d(inputs, output_size, data_format="channels_last"):
         pooled = ops.matmul(flat, ops.transpose(weights))
         shape = (-1, channels, *output_size)
     return ops.cast(ops.reshape(pooled, shape), inputs.dtype)
+
+
+def _mean_by_slices(inputs, axes, output_size):
+    """Adaptive pooling by slices and means alone, which every runtime is fast at.
+
+    Row bins first: the mean over a bin is that over its columns of those over its rows.
+    """
+    for axis, size in zip(axes, output_size, strict=True):
+        length = inputs.shape[axis]
+        means = [
+            _mean(_slice(inputs, axis, start, stop), axis)
+            for start, stop in zip(*_bin_edges(np.arange(size), length, size), strict=True)
+        ]
+        inputs = _concatenate(means, axis)
+    return inputs
+
+
+def _slice(x, axis, start, stop):
+    index = [slice(None)] * 4
+    index[axis] = slice(start, stop)
+    return x[tuple(index)]
+
+
+def _concatenate(tensors, axis):
+    # By threes: a mobile runtime takes no longer list.
+    while len(tensors) > 1:
+        groups = (tensors[i : i + 3] for i in range(0, len(tensors), 3))
+        tensors = [ops.concatenate(group, axis=axis) for group in groups]
+    return tensors[0]
 
 
 def _statistic(name, argument="statistic"):
@@ -133,9 +165,12 @@ def _bins(length, size, dtype):
     """
     static = isinstance(length, int)
     xp, cast = (np, np.asarray) if static else (ops, ops.cast)
-    index = xp.arange(size)
-    start = index * length // size
-    stop = -(-(index + 1) * length // size)
+    start, stop = _bin_edges(xp.arange(size), length, size)
     position = xp.arange(length)
     inside = (position >= start[:, None]) & (position < stop[:, None])
     return cast(inside, dtype) / cast(stop - start, dtype)[:, None]
+
+
+def _bin_edges(index, length, size):
+    """First entry of bins `index`, out of `size`, and the one after their last."""
+    return index * length // size, -(-(index + 1) * length // size)

@@ -122,6 +122,7 @@ def able(case):
         "gate": size == (1, 1) and maps == 1,
         "per_sample": TENSORFLOW and plain and not dilated,
         "taps": maps == 1 and plain,
+        "tap_convs": maps == 1,
         "im2col": True,
     }
     return [strategy for strategy in STRATEGIES if can[strategy]]
@@ -456,7 +457,7 @@ def test_a_strategy_that_cannot_names_those_that_can(case, strategy, rng):
 
 
 def test_unknown_strategy_lists_the_choices(rng):
-    listed = "Choose from: 'taps', 'auto', 'gate', 'im2col', 'per_sample'"
+    listed = "Choose from: 'taps', 'tap_convs', 'auto', 'gate', 'im2col', 'per_sample'"
     with pytest.raises(ValueError, match=f"strategy.*'tap'.*{listed}"):
         convolution("3x3", "tap")(*operands("3x3", rng))
 

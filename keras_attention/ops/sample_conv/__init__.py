@@ -9,9 +9,10 @@ from keras_attention.ops.padding import known_output_size, pad_for_conv
 from keras_attention.ops.sample_conv.cost import choose, machine
 from keras_attention.ops.sample_conv.gate import gate_conv2d
 from keras_attention.ops.sample_conv.im2col import expand, im2col_conv2d
+from keras_attention.ops.sample_conv.tap_convs import tap_convs_conv2d
 from keras_attention.ops.sample_conv.taps import taps_conv2d
 
-STRATEGIES = ("gate", "per_sample", "taps", "im2col")
+STRATEGIES = ("gate", "per_sample", "taps", "tap_convs", "im2col")
 
 
 def attention_weighted_conv2d(
@@ -49,6 +50,8 @@ def attention_weighted_conv2d(
               each with its kernel and its convolution;
             - `"taps"`: M = 1, no groups: one matrix product per tap of the kernel,
               scaled and summed;
+            - `"tap_convs"`: M = 1, sizes known: one 1×1 convolution per tap, scaled and
+              summed; what a file for another runtime gets (`ops.exporting`);
             - `"im2col"`: anything: every sample's kernel, and one matrix product.
 
     Returns:
@@ -61,9 +64,9 @@ def attention_weighted_conv2d(
     """
     check_choice("strategy", strategy, ("auto", *STRATEGIES))
     maps = attention.shape[3]
-    able = _able(kernel.shape, maps, groups, dilation_rate)
+    size = spatial_shape(inputs.shape, data_format)
+    able = _able(kernel.shape, maps, groups, dilation_rate, size)
     if strategy == "auto":
-        size = spatial_shape(inputs.shape, data_format)
         size = known_output_size(
             size, kernel.shape[:2], strides, dilation_rate, padding
         )
@@ -84,6 +87,10 @@ def attention_weighted_conv2d(
         from keras_attention.ops.sample_conv.per_sample import per_sample_conv2d
 
         outputs = per_sample_conv2d(inputs, kernel, scale, strides, padding)
+    elif strategy == "tap_convs":
+        outputs = tap_convs_conv2d(
+            inputs, kernel, scale[:, :, :, 0], strides, dilation_rate, padding
+        )
     else:
         inputs = pad_for_conv(inputs, kernel.shape[:2], strides, dilation_rate, padding)
         outputs = _valid_conv2d(
@@ -101,7 +108,7 @@ def _valid_conv2d(inputs, kernel, scale, strides, dilation_rate, groups, strateg
     return im2col_conv2d(inputs, kernels, strides, dilation_rate, groups)
 
 
-def _able(kernel_shape, maps, groups, dilation_rate):
+def _able(kernel_shape, maps, groups, dilation_rate, size):
     """The strategies that can do this convolution."""
     shared = maps == 1
     conditions = {
@@ -111,6 +118,7 @@ def _able(kernel_shape, maps, groups, dilation_rate):
         and groups == 1
         and max(dilation_rate) == 1,
         "taps": shared and groups == 1,
+        "tap_convs": shared and None not in size,
         "im2col": True,
     }
     return [name for name, able in conditions.items() if able]

@@ -7,6 +7,8 @@ JAX 0.10. On a GPU nothing has been measured.
 
 import keras
 
+from keras_attention.ops.exporting import is_exporting
+
 # TensorFlow, operation by operation on a CPU. For each sample the loop makes and
 # rearranges a kernel, kh·kw·C1·C2 numbers, and has operations to start. The tap sums
 # copy the image, h'·w'·C1, and scale and add the products, h'·w'·C2, for each of the
@@ -31,6 +33,8 @@ def choose(able, kernel_shape, size, training, machine):
     """
     if "gate" in able:
         return "gate"
+    if machine == "export":
+        return "tap_convs" if "tap_convs" in able else "im2col"
     positions = None if None in size else size[0] * size[1]
     loop = machine == "cpu" and "per_sample" in able
     if "taps" not in able:
@@ -43,11 +47,13 @@ def choose(able, kernel_shape, size, training, machine):
 
 
 def machine():
-    """What runs the graph being made: `"cpu"`, `"cpu_xla"` or `"accelerator"`.
+    """What runs the graph being made: `"cpu"`, `"cpu_xla"`, `"accelerator"`, `"export"`.
 
-    `"cpu"` is operation by operation. A TensorFlow graph that is made without XLA
+    `"cpu"` is operation by operation; `"export"` is a file for another runtime. A TensorFlow graph that is made without XLA
     and used inside one with it later counts as such: correct there, but slow.
     """
+    if is_exporting():
+        return "export"
     if keras.backend.backend() == "jax":
         import jax
 
