@@ -95,7 +95,9 @@ def _mean_by_slices(inputs, axes, output_size):
         length = inputs.shape[axis]
         means = [
             _mean(_slice(inputs, axis, start, stop), axis)
-            for start, stop in zip(*_bin_edges(np.arange(size), length, size), strict=True)
+            for start, stop in zip(
+                *_bin_edges(np.arange(size), length, size), strict=True
+            )
         ]
         inputs = _concatenate(means, axis)
     return inputs

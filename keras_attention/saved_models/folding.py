@@ -21,7 +21,9 @@ def foldable_norms(config, layers):
         config: `get_config()` of a functional model.
         layers: {name: layer} of that model.
     """
-    sources = {item["name"]: _sources(item["inbound_nodes"]) for item in config["layers"]}
+    sources = {
+        item["name"]: _sources(item["inbound_nodes"]) for item in config["layers"]
+    }
     used = [name for calls in sources.values() for call in calls for name in call]
     used += _references(config["output_layers"])
     found = {}

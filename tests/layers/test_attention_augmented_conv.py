@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from references.attentions import augmented_conv
 from references.autodiff import check_gradients, gradients
+from references.backend import need_channels_first
 from references.weights import randomize, read
 
 from keras_attention import spec
@@ -140,6 +141,7 @@ def test_awconv_in_each_of_the_three_convolutions(rng):
 
 
 def test_channels_first_is_channels_last_transposed(rng):
+    need_channels_first()
     inputs = rng.normal(size=(2, 3, 5, 3)).astype("float32")
     arguments = {"filters": 8, "kernel_size": 1, "padding": "same", **SMALL}
     last = AttentionAugmentedConv2D(**arguments)

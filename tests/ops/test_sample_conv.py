@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from references import numpy_nn
 from references.autodiff import central_differences
+from references.backend import need_channels_first
 
 from keras_attention.ops import sample_conv
 from keras_attention.ops.sample_conv import STRATEGIES, attention_weighted_conv2d
@@ -275,6 +276,8 @@ def compare(case, strategy, rng, mode="graph"):
 
 @pytest.mark.parametrize(("case", "strategy"), ABLE)
 def test_values_and_gradients(case, strategy, rng):
+    if (case, strategy) == ("1x1_channels_first", "gate"):
+        need_channels_first()  # the others transpose
     compare(case, strategy, rng)
 
 
@@ -352,7 +355,7 @@ def _penalty_gradients(function):
 # With strides, where the amount of "same" padding depends on the size.
 UNKNOWN = [
     ("1x1_stride_2", "gate"),
-    *(("3x3_stride_2_same_odd", s) for s in STRATEGIES[1:]),
+    *(("3x3_stride_2_same_odd", s) for s in STRATEGIES[1:] if s != "tap_convs"),
 ]
 
 
@@ -423,7 +426,7 @@ def test_half_precision(case, strategy, dtype, rng):
     check(found, [exact, *gradients], 8 * ROUNDING[dtype])
 
 
-@pytest.mark.parametrize("strategy", able("3x3"))
+@pytest.mark.parametrize("strategy", [s for s in able("3x3") if s != "tap_convs"])
 def test_the_kernels_gradient_of_many_samples_in_half_precision(strategy):
     """600 ones: a running sum in bfloat16 would stay at 256."""
     inputs = np.ones((600, 3, 3, C1))

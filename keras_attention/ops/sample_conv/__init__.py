@@ -51,7 +51,8 @@ def attention_weighted_conv2d(
             - `"taps"`: M = 1, no groups: one matrix product per tap of the kernel,
               scaled and summed;
             - `"tap_convs"`: M = 1, sizes known: one 1×1 convolution per tap, scaled and
-              summed; what a file for another runtime gets (`ops.exporting`);
+              summed; what a file for another runtime gets (`ops.exporting`). Not for
+              training: the kernel's gradient is summed in the operands' precision;
             - `"im2col"`: anything: every sample's kernel, and one matrix product.
 
     Returns:
@@ -88,8 +89,10 @@ def attention_weighted_conv2d(
 
         outputs = per_sample_conv2d(inputs, kernel, scale, strides, padding)
     elif strategy == "tap_convs":
+        # Not a slice: mobile runtimes are slow at those of five axes.
+        scale = ops.reshape(scale, (-1, *kernel.shape[:2], kernel.shape[3]))
         outputs = tap_convs_conv2d(
-            inputs, kernel, scale[:, :, :, 0], strides, dilation_rate, padding
+            inputs, kernel, scale, strides, dilation_rate, padding
         )
     else:
         inputs = pad_for_conv(inputs, kernel.shape[:2], strides, dilation_rate, padding)

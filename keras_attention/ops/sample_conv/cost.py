@@ -47,10 +47,11 @@ def choose(able, kernel_shape, size, training, machine):
 
 
 def machine():
-    """What runs the graph being made: `"cpu"`, `"cpu_xla"`, `"accelerator"`, `"export"`.
+    """What runs the graph: `"cpu"`, `"cpu_xla"`, `"accelerator"` or `"export"`.
 
-    `"cpu"` is operation by operation; `"export"` is a file for another runtime. A TensorFlow graph that is made without XLA
-    and used inside one with it later counts as such: correct there, but slow.
+    `"cpu"` is operation by operation, `"export"` a file for another runtime. A
+    TensorFlow graph that is made without XLA and used inside one with it later counts
+    as such: correct there, but slow.
     """
     if is_exporting():
         return "export"

@@ -30,14 +30,17 @@ def tap_convs_conv2d(inputs, kernel, scale, strides, dilation_rate, padding):
     before = leading_amounts(image, *geometry)
     products = []
     for tap in taps_of(kernel_size):
-        offsets = [t * d - p for t, d, p in zip(tap, dilation_rate, before, strict=True)]
+        offsets = [
+            t * d - p for t, d, p in zip(tap, dilation_rate, before, strict=True)
+        ]
         rows, columns = map(_covered, offsets, strides, image, size)
         if not (len(rows) and len(columns)):
             continue
-        met = inputs[:, _met(rows, offsets[0], strides[0])]
-        met = met[:, :, _met(columns, offsets[1], strides[1])]
+        met = inputs[
+            :, _met(rows, offsets[0], strides[0]), _met(columns, offsets[1], strides[1])
+        ]
         j, k = tap
-        product = ops.conv(met, kernel[j : j + 1, k : k + 1])
+        product = ops.conv(met, kernel[j : j + 1, k : k + 1], strides=strides)
         product = product * scale[:, j : j + 1, k : k + 1]
         around = [
             (covered.start, n - covered.stop)
@@ -55,6 +58,6 @@ def _covered(offset, stride, length, count):
 
 
 def _met(outputs, offset, stride):
-    """The inputs that these outputs meet."""
+    """From the first input that these outputs meet to the last one."""
     start = outputs.start * stride + offset
-    return slice(start, start + (len(outputs) - 1) * stride + 1, stride)
+    return slice(start, start + (len(outputs) - 1) * stride + 1)

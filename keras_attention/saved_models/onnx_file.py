@@ -1,0 +1,59 @@
+"""ONNX files."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from keras_attention.extras import require
+from keras_attention.saved_models.description import KEY, Description
+from keras_attention.saved_models.tracing import serving_function
+
+OPSET = 17
+
+
+def write_onnx(path: Path, form, description: Description) -> None:
+    """Write an ONNX file.
+
+    Args:
+        path: of the file.
+        form, description: as for `tracing.serving_function`.
+
+    Raises:
+        ValueError: an operation has no ONNX form.
+    """
+    tf2onnx = require("tf2onnx", extra="export", purpose="Export to ONNX")
+    function = serving_function(form, description, softmax=description.softmax)
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    try:
+        model, _ = tf2onnx.convert.from_function(
+            function, input_signature=function.input_signature, opset=OPSET
+        )
+    except Exception as error:
+        raise ValueError(
+            f"{description.model!r} cannot be converted to ONNX: {error}"
+        ) from error
+    entry = model.metadata_props.add()
+    entry.key, entry.value = KEY, description.to_json()
+    path.write_bytes(model.SerializeToString())
+
+
+def with_logits(model):
+    """The model with the input of its last softmax as only output.
+
+    Args:
+        model: an `onnx.ModelProto`; changed.
+
+    Raises:
+        ValueError: the output does not come from a softmax.
+    """
+    graph = model.graph
+    (output,) = graph.output
+    producers = {name: node for node in graph.node for name in node.output}
+    node = producers[output.name]
+    while node.op_type != "Softmax":
+        if len(node.input) != 1 or node.input[0] not in producers:
+            raise ValueError("The file's output does not come from a softmax.")
+        node = producers[node.input[0]]
+    output.name = node.input[0]
+    return model
