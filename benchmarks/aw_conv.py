@@ -19,10 +19,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from interleaved import draw, interleave, machine, ratio, write
+from interleaved import draw, ratio_row, write
 
 from keras_attention.ops.sample_conv import attention_weighted_conv2d
 from keras_attention.ops.sample_conv.cost import choose
+from keras_attention.timing import interleave, machine
 
 BATCH = 16
 SHAPES = ((64, 56), (128, 28), (256, 14), (512, 7))
@@ -183,7 +184,7 @@ def rows_of(channels, side, machine_kind, mode, rounds):
             "pass": mode,
             "strategy": name,
             "chosen": name == chosen,
-            **ratio(seconds, name, "plain"),
+            **ratio_row(seconds, name, "plain"),
             "target": target,
         }
 

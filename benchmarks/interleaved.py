@@ -1,70 +1,23 @@
-"""Timing side by side: every round runs every case once, in an order of its own.
+"""What the benchmarks write: ratios within interleaved rounds, beside their targets.
 
-What a machine does at the time falls on all cases alike, so ratios within a round
-hold where times do not. Only ratios are written.
+The timing itself is `keras_attention.timing`. Only ratios are written.
 """
 
 import csv
-import os
-import platform
-from importlib import metadata
 from pathlib import Path
-from time import perf_counter
 
-import numpy as np
-
-
-def interleave(cases, rounds, on_round=None):
-    """Seconds of each case in each round, after one run that is not counted.
-
-    Args:
-        cases: {name: function of nothing that returns when the work is done, or that
-            returns the seconds itself}.
-        rounds: int.
-        on_round: called after each round with its number, for progress.
-
-    Returns:
-        {name: array of `rounds` seconds}.
-    """
-    order = np.random.default_rng(0)
-    names = list(cases)
-    seconds = {name: [] for name in names}
-    for case in cases.values():
-        case()
-    for number in range(rounds):
-        # A case is slower after one that left little of it in the caches.
-        for index in order.permutation(len(names)):
-            name = names[index]
-            start = perf_counter()
-            own = cases[name]()
-            seconds[name].append(perf_counter() - start if own is None else own)
-        if on_round:
-            on_round(number + 1)
-    return {name: np.array(values) for name, values in seconds.items()}
+from keras_attention.timing import Quartiles, draw_bars, machine, ratio
 
 
-def ratio(seconds, name, baseline):
-    """Median and quartiles of the ratio of two cases within a round."""
-    ratios = seconds[name] / seconds[baseline]
-    low, median, high = np.percentile(ratios, [25, 50, 75])
+def ratio_row(seconds, name, baseline):
+    """Columns for the ratio of two cases within a round."""
+    low, median, high = ratio(seconds, name, baseline)
     return {
-        "ratio": round(float(median), 3),
-        "quartile_1": round(float(low), 3),
-        "quartile_3": round(float(high), 3),
-        "rounds": len(ratios),
+        "ratio": round(median, 3),
+        "quartile_1": round(low, 3),
+        "quartile_3": round(high, 3),
+        "rounds": len(seconds[name]),
     }
-
-
-def machine():
-    """The processor, its cores, and the versions that ran on it."""
-    versions = []
-    for package in ("tensorflow", "jax", "keras"):
-        try:
-            versions.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            continue
-    cores = len(os.sched_getaffinity(0))
-    return f"{_processor()}, {cores} cores, {', '.join(versions)}"
 
 
 def write(rows, path):
@@ -80,19 +33,10 @@ def write(rows, path):
 
 def draw(axes, rows, labels):
     """Bars of ratios with quartiles, the target as a mark, and 1 as a line."""
-    places = np.arange(len(rows))[::-1]
-    ratios = np.array([row["ratio"] for row in rows])
-    quartiles = np.array([[row["quartile_1"], row["quartile_3"]] for row in rows])
-    axes.barh(places, ratios, height=0.7, color="#4477aa")
-    axes.errorbar(
-        ratios,
-        places,
-        xerr=np.abs(quartiles.T - ratios),
-        fmt="none",
-        ecolor="#222222",
-        capsize=2,
-        label="quartiles",
-    )
+    measured = [
+        Quartiles(row["quartile_1"], row["ratio"], row["quartile_3"]) for row in rows
+    ]
+    places = draw_bars(axes, measured, labels)
     with_target = [i for i, row in enumerate(rows) if row["target"]]
     axes.plot(
         [rows[i]["target"] for i in with_target],
@@ -104,16 +48,3 @@ def draw(axes, rows, labels):
         label="target",
     )
     axes.axvline(1, color="#222222", linewidth=0.8)
-    axes.set_yticks(places, labels)
-    axes.set_ylim(-1, len(rows))
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(
-            line.split(":")[1].strip() for line in lines if "model name" in line
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -20,9 +20,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from interleaved import draw, interleave, machine, ratio, write
+from interleaved import draw, ratio_row, write
 
 from keras_attention import applications
+from keras_attention.timing import interleave, machine
 
 BATCH = 8
 RESNET, MOBILENET = "ResNet50", "SE-MobileNet"
@@ -154,7 +155,7 @@ def time_group(baseline, peer):
     for name, step in cases:
         reference = REFERENCES.get(name, baseline)
         if name != baseline:
-            measured = ratio(seconds, (name, step), (reference, step))
+            measured = ratio_row(seconds, (name, step), (reference, step))
             yield row(name, reference, step, measured)
 
 

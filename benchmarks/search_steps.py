@@ -19,9 +19,10 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 import numpy as np
 import tensorflow as tf
-from interleaved import draw, interleave, machine, ratio, write
+from interleaved import draw, ratio_row, write
 
 from keras_attention import applications
+from keras_attention.timing import interleave, machine
 from keras_attention.training.optimizer import SGDL2
 from keras_attention.tuning import (
     BilevelSteps,
@@ -61,7 +62,7 @@ def _measured(name, batch, rounds):
     found = []
     for order, target in TARGETS.items():
         row = {"model": name, "batch": batch, "order": order, "target": target}
-        found.append(row | ratio(seconds, order, "plain"))
+        found.append(row | ratio_row(seconds, order, "plain"))
         print(f"  order {order}: {found[-1]['ratio']} of an ordinary epoch")
     return found
 

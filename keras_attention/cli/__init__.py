@@ -8,6 +8,7 @@ import shlex
 import sys
 
 from keras_attention.cli import (
+    benchmark,
     compare,
     derive,
     evaluate,
@@ -18,7 +19,7 @@ from keras_attention.cli import (
     tune,
 )
 
-COMMANDS = (train, evaluate, predict, summary, search, derive, compare, tune)
+COMMANDS = (train, evaluate, predict, summary, search, derive, compare, tune, benchmark)
 USER_ERRORS = (ValueError, ImportError, OSError, FloatingPointError)
 FAILED = 2
 INTERRUPTED = 130

@@ -1,5 +1,6 @@
 """From a trained network to a file that a phone runs, proven equal."""
 
+from keras_attention.saved_models.benchmarking import Benchmark, benchmark
 from keras_attention.saved_models.exporting import export
 from keras_attention.saved_models.runtime import Artifact, load
 from keras_attention.saved_models.verification import (
@@ -12,8 +13,10 @@ from keras_attention.saved_models.verification import (
 __all__ = [
     "BOUNDS",
     "Artifact",
+    "Benchmark",
     "Bounds",
     "Verification",
+    "benchmark",
     "export",
     "load",
     "verify",
