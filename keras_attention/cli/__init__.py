@@ -12,6 +12,7 @@ from keras_attention.cli import (
     compare,
     derive,
     evaluate,
+    export,
     predict,
     search,
     summary,
@@ -19,7 +20,18 @@ from keras_attention.cli import (
     tune,
 )
 
-COMMANDS = (train, evaluate, predict, summary, search, derive, compare, tune, benchmark)
+COMMANDS = (
+    train,
+    evaluate,
+    predict,
+    summary,
+    search,
+    derive,
+    compare,
+    tune,
+    export,
+    benchmark,
+)
 USER_ERRORS = (ValueError, ImportError, OSError, FloatingPointError)
 FAILED = 2
 INTERRUPTED = 130
@@ -66,7 +78,7 @@ def _remedy(arguments: argparse.Namespace, argv: list[str]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keras-attention",
-        description="Convolutional networks with attention: train, search, measure.",
+        description="Convolutional networks with attention: train, search, export.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command in COMMANDS:

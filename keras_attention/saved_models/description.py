@@ -27,6 +27,7 @@ class Description:
         softmax: whether the (one) output is a softmax over classes.
         labels: name of each class, or None.
         preprocessing: `keras_attention.data.Preprocessing.to_dict()`, or None.
+        float_layers: layers that compute in float32 in an int8 file.
         version: of this package, which wrote the file.
     """
 
@@ -40,6 +41,7 @@ class Description:
     softmax: bool
     labels: tuple | None = None
     preprocessing: dict | None = None
+    float_layers: tuple = ()
     version: str = __version__
 
     def to_json(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_attention.choices import check_choice
+from keras_attention.choices import check_choice, unknown
 from keras_attention.extras import require
 from keras_attention.layers.checks import positive_integer
 from keras_attention.saved_models.description import Description
@@ -55,6 +56,7 @@ def export(
     representative_data=None,
     verification_data=None,
     bounds: Bounds | None = None,
+    float_layers: Sequence[str] = (),
     signature: str = "serving_default",
     input_name: str = "image",
     output_names: Sequence[str] | None = None,
@@ -86,6 +88,10 @@ def export(
         verification_data: at least 8 images, in the same forms, to compare the file
             with the network on; by default the representative ones, else random ones.
         bounds: what the file must keep to; by default `BOUNDS[precision]`.
+        float_layers: for int8, names of layers, or patterns such as `"*_attention"`,
+            that compute in float32. A layer whose values have no int8 scale that
+            mobile kernels take, such as a gate that is always zero, does so anyway,
+            and the comparison names it.
         signature, input_name, output_names: names in the file; outputs are called
             `"scores"` or, for several, as the network's.
         labels: name of each class, for the file's metadata; by default those of the
@@ -124,6 +130,7 @@ def export(
         softmax=ends_in_softmax(network),
         labels=_labels(network, labels, preprocessing),
         preprocessing=None if preprocessing is None else preprocessing.to_dict(),
+        float_layers=_float_layers(network, float_layers, precision),
     )
     calibration, checked = _images(description, representative_data, verification_data)
     _check_place(path, overwrite)
@@ -227,6 +234,23 @@ def _labels(network, labels, preprocessing) -> tuple[str, ...] | None:
             f"{shape}. Received: {len(labels)} labels."
         )
     return tuple(map(str, labels))
+
+
+def _float_layers(network, patterns, precision) -> tuple[str, ...]:
+    if isinstance(patterns, str):
+        patterns = (patterns,)
+    if patterns and precision != "int8":
+        raise ValueError(
+            f"`float_layers` is for precision='int8'. Received: {precision!r}."
+        )
+    names = [layer.name for layer in network.layers]
+    found = set()
+    for pattern in patterns:
+        matching = fnmatch.filter(names, pattern)
+        if not matching:
+            raise unknown("layer in `float_layers`", pattern, names)
+        found.update(matching)
+    return tuple(sorted(found))
 
 
 def _images(description, representative, verification):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import warnings
 from pathlib import Path
@@ -11,6 +12,8 @@ import tensorflow as tf
 
 from keras_attention.saved_models.description import KEY, Description
 from keras_attention.saved_models.flatbuffer import add_metadata, foreign_operators
+from keras_attention.saved_models.quantizing import quantized
+from keras_attention.saved_models.scopes import layer_of
 from keras_attention.saved_models.tracing import write_saved_model
 
 
@@ -29,6 +32,29 @@ def write_litert(
         ValueError: an operation is no LiteRT builtin; the layer is named.
     """
     write_saved_model(folder, form, description)
+    layers = [layer.name for layer in form.layers]
+
+    def converter():
+        return _converter(folder, description, images)
+
+    try:
+        with warnings.catch_warnings():
+            # Of the converter's own use of TensorFlow's deprecated interpreter.
+            warnings.simplefilter("ignore")
+            if description.precision == "int8":
+                content, kept = quantized(converter, layers, description.float_layers)
+                description = dataclasses.replace(description, float_layers=kept)
+            else:
+                content = converter().convert()
+    except Exception as error:
+        raise _explained(error, folder, description, layers) from error
+    foreign = foreign_operators(content)
+    if foreign:
+        raise ValueError(_no_builtin(foreign, folder, description, layers))
+    path.write_bytes(add_metadata(content, KEY, description.to_json().encode()))
+
+
+def _converter(folder, description, images):
     converter = tf.lite.TFLiteConverter.from_saved_model(
         str(folder), signature_keys=[description.signature]
     )
@@ -40,17 +66,7 @@ def write_litert(
     if description.precision == "int8":
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.representative_dataset = lambda: _batches(images, description)
-    try:
-        with warnings.catch_warnings():
-            # Of the converter's own use of TensorFlow's deprecated interpreter.
-            warnings.simplefilter("ignore")
-            content = converter.convert()
-    except Exception as error:
-        raise _explained(error, folder, description) from error
-    foreign = foreign_operators(content)
-    if foreign:
-        raise ValueError(_no_builtin(foreign, folder, description))
-    path.write_bytes(add_metadata(content, KEY, description.to_json().encode()))
+    return converter
 
 
 def _batches(images, description):
@@ -59,13 +75,12 @@ def _batches(images, description):
         yield {description.input_name: images[start : start + size]}
 
 
-def _explained(error, folder, description):
+def _explained(error, folder, description, layers):
     """The converter's error in one sentence, if it is about an operation."""
     operations = re.findall(r"'tf\.(\w+)' op is neither a custom", str(error))
     operations += re.findall(r"tf\.(\w+) \{", str(error))
     if operations:
-        names = [f"{name}" for name in dict.fromkeys(operations)]
-        return ValueError(_no_builtin(names, folder, description))
+        return ValueError(_no_builtin(operations, folder, description, layers))
     head = str(error).strip().splitlines()
     return ValueError(
         f"{description.model!r} cannot be converted to LiteRT: "
@@ -73,22 +88,21 @@ def _explained(error, folder, description):
     )
 
 
-def _no_builtin(operations, folder, description):
-    layers = _layers_with(operations, folder, description)
-    where = f" in {', '.join(map(repr, layers))}" if layers else ""
+def _no_builtin(operations, folder, description, layers):
+    names = sorted({name.removeprefix("Flex") for name in operations})
+    where = ", ".join(map(repr, _layers_with(names, folder, description, layers)))
     return (
-        f"{description.model!r} cannot be converted to LiteRT: the operations "
-        f"{', '.join(operations)}{where} are no LiteRT builtins, and a phone would "
+        f"{description.model!r} cannot be converted to LiteRT: {', '.join(names)}"
+        f"{where and f', in layer {where},'} is no LiteRT builtin, and a phone would "
         "need a runtime with more. Replace that layer, or use format='saved_model' or "
         "'onnx'."
     )
 
 
-def _layers_with(operations, folder, description):
-    """Scopes in the SavedModel's graph that hold these operations: layers' names."""
+def _layers_with(operations, folder, description, layers):
+    """The layers that hold these operations, by the SavedModel's graph."""
     function = tf.saved_model.load(str(folder)).signatures[description.signature]
     graph = function.graph.as_graph_def()
     nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
-    wanted = {name.removeprefix("Flex").lower() for name in operations}
-    found = (n.name.split("/") for n in nodes if n.op.lower() in wanted)
-    return sorted({"/".join(scopes[1:-1] or scopes[:-1]) for scopes in found} - {""})
+    found = {layer_of(node.name, layers) for node in nodes if node.op in operations}
+    return sorted(found - {None})

@@ -60,6 +60,8 @@ class Verification:
         slow_operators: those of them that XNNPACK, LiteRT's fast kernels, does not
             take; None for other formats.
         bytes: size of the file.
+        float_layers: layers that compute in float32 in an int8 file: those asked for,
+            and those whose values have no int8 scale that XNNPACK takes.
     """
 
     path: str
@@ -73,6 +75,7 @@ class Verification:
     operators: dict[str, int]
     slow_operators: dict[str, int] | None
     bytes: int
+    float_layers: tuple[str, ...] = ()
 
     def failures(self, bounds: Bounds) -> list[str]:
         """What is not within the bounds, in words; empty where all is."""
@@ -104,6 +107,8 @@ class Verification:
         ]
         if slow is not None:
             lines.append(f"not taken by XNNPACK: {_listed(slow) or 'none'}")
+        if self.float_layers:
+            lines.append(f"in float32: {', '.join(self.float_layers)}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict:
@@ -158,6 +163,7 @@ def verify(artifact: Artifact | str | Path, model: keras.Model, data) -> Verific
         operators=artifact.operators(),
         slow_operators=artifact.slow_operators(),
         bytes=artifact.bytes,
+        float_layers=artifact.description.float_layers,
     )
 
 

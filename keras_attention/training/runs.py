@@ -206,6 +206,24 @@ def evaluate_run(
             does.
     """
     model, folder = load_trained(path)
+    data = load_run_data(folder, data_dir=data_dir, limit=limit)
+    return evaluate(model, data, split=split, batch_size=batch_size)
+
+
+def load_run_data(
+    folder: Path, *, data_dir: str | None = None, limit: int | None = None
+) -> ImageData:
+    """The data that a run was trained with, prepared for its network.
+
+    Args:
+        folder: the run's.
+        data_dir: where the data is now, if it moved.
+        limit: most images, in place of the run's limit.
+
+    Raises:
+        FileNotFoundError: no run, or no data there.
+        ValueError: the data did not come by name, or changed since.
+    """
     record = read_run(folder)["data"]
     source = record["source"]
     if source is None:
@@ -223,7 +241,7 @@ def evaluate_run(
             f"with: {record['fingerprint']} then, {data.fingerprint} now. To measure "
             "on other images use keras_attention.training.evaluate(model, data)"
         )
-    return evaluate(model, data, split=split, batch_size=batch_size)
+    return data
 
 
 def predict_run(

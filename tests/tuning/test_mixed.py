@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from references import attentions
 from references.autodiff import check_gradients, gradients, run
+from references.backend import need_channels_first
 from references.numpy_nn import conv2d, softmax
 from references.weights import by_path, randomize, read
 
@@ -415,6 +416,7 @@ class TestContract:
             )
 
     def test_channels_first(self, kind, rng):
+        need_channels_first()
         layer = LAYERS[kind]()
         inputs = prepare(layer, rng)
         first = LAYERS[kind](data_format="channels_first")
