@@ -87,7 +87,7 @@ def _copy(model, fold):
 
     copied = keras.models.clone_model(model, clone_function=copy, call_function=call)
     for name, layer in layers.items():
-        if not isinstance(layer, keras.Model) and name not in gone:
+        if layer.weights and not isinstance(layer, keras.Model) and name not in gone:
             _carry(layer, copied.get_layer(name))
     for norm, before in norms.items():
         scale_outputs(copied.get_layer(before), *scale_and_shift(layers[norm]))
