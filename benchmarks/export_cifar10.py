@@ -3,10 +3,10 @@
     python benchmarks/export_cifar10.py --data-dir DIR --output runs/export_cifar10
 
 For each attention: training (48×48 images, five epochs, one seed; a run that is there
-already is taken, one that was interrupted goes on), export to LiteRT in float32, float16
-and int8 (calibrated on 500 training images), accuracy on the 10,000 test images in Keras
-and in LiteRT, agreement of the two on the first 1,000, size, and latency of one image on
-one thread. Hours on two cores, nearly all of it training.
+already is taken, one that was interrupted goes on), export to LiteRT in float32,
+float16 and int8 (calibrated on 500 training images), accuracy on the 10,000 test images
+in Keras and in LiteRT, agreement of the two on the first 1,000, size, and latency of
+one image on one thread. Two hours on two cores, nearly all of it training.
 """
 
 import argparse
