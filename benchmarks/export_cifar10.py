@@ -97,21 +97,20 @@ def with_latency(found):
 
 def markdown(found):
     """The rows as a table."""
-    lines = [
-        "| attention | precision | Keras, % | LiteRT, % | relative error | agreement, % "
-        "| MB | ms | ratio |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    columns = ("attention", "precision", "keras_accuracy", "litert_accuracy")
-    columns += (
-        "relative_error",
-        "top1_agreement",
-        "megabytes",
-        "milliseconds",
-        "ratio",
-    )
-    lines += [f"| {' | '.join(str(row[c]) for c in columns)} |" for row in found]
-    return "\n".join(lines) + "\n"
+    heads = {
+        "attention": "attention",
+        "precision": "precision",
+        "keras_accuracy": "Keras, %",
+        "litert_accuracy": "LiteRT, %",
+        "relative_error": "relative error",
+        "top1_agreement": "agreement, %",
+        "megabytes": "MB",
+        "milliseconds": "ms",
+        "ratio": "ratio",
+    }
+    table = [heads.values(), ["---"] * len(heads)]
+    table += [[row[column] for column in heads] for row in found]
+    return "".join(f"| {' | '.join(map(str, row))} |\n" for row in table)
 
 
 def main():
