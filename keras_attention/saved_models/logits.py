@@ -25,7 +25,7 @@ def without_softmax(model):
     """
     last = _last(model)
     if isinstance(last, keras.layers.Softmax | keras.layers.Activation):
-        return keras.Model(model.inputs, last.input)
+        return keras.Model(model.input, last.input)
     if not isinstance(last, keras.layers.Dense):
         raise ValueError(
             f"The softmax of {model.name!r} is inside {last.name!r}, of the class "
@@ -35,7 +35,7 @@ def without_softmax(model):
     linear = keras.layers.Dense.from_config({**last.get_config(), "activation": None})
     logits = linear(last.input)
     linear.set_weights(last.get_weights())
-    return keras.Model(model.inputs, logits)
+    return keras.Model(model.input, logits)
 
 
 def _last(model):

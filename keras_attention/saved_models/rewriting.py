@@ -51,7 +51,7 @@ def as_functional(model):
             "it on data, or give it an input shape, first."
         )
     if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs, model.outputs, name=model.name)
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     if not getattr(model, "inputs", None) or not hasattr(model, "operations"):
         raise ValueError(
             f"Model {model.name!r} is of the class {type(model).__name__}, whose "
@@ -69,7 +69,7 @@ def as_functional(model):
 
 def _copy(model, fold):
     layers = {layer.name: layer for layer in model.layers}
-    norms = foldable_norms(model.get_config(), layers) if fold else {}
+    norms = foldable_norms(_config(model), layers) if fold else {}
     with_bias = set(norms.values())
 
     gone = {name for name, layer in layers.items() if isinstance(layer, _DROPOUTS)}
@@ -94,8 +94,19 @@ def _copy(model, fold):
     return copied
 
 
+def _config(layer):
+    try:
+        return layer.get_config()
+    except NotImplementedError as error:
+        reason = str(error).partition("Example")[0]  # Keras shows how it is done
+        raise ValueError(
+            f"{layer.name!r} has no configuration to copy it by: "
+            f"{' '.join(reason.split())}"
+        ) from error
+
+
 def _again(layer, use_bias):
-    config = layer.get_config()
+    config = _config(layer)
     if "dtype" in config and not isinstance(layer, keras.layers.InputLayer):
         config["dtype"] = "float32"
     if use_bias:
