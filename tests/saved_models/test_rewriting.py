@@ -88,7 +88,7 @@ def test_a_norm_without_beta_or_gamma_is_folded(options, rng):
 def test_folded_weights_in_numpy(rng):
     """s K and s b + t, s = γ / √(σ² + ε), t = β − s μ."""
     conv, layer = keras.layers.Conv2D(4, 3, name="conv"), norm(epsilon=0.5)
-    model, _ = chain(rng, conv, layer)
+    chain(rng, conv, layer)
     gamma, beta, mean, variance = (
         np.asarray(w, "float64") for w in layer.get_weights()
     )
