@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import pytest
 import tensorflow as tf
 
 import keras_attention as ka
-from keras_attention import applications, cli
+from keras_attention import applications, cli, training
+from keras_attention.data.preprocessing import Preprocessing
+from keras_attention.saved_models import load
 from keras_attention.tuning.genotype import Genotype
 from keras_attention.tuning.space import search_space
 
@@ -21,6 +24,10 @@ TRAIN += ["--recipe", "quick", "--epochs", "2", "--limit", "128", "--seed", "3"]
 TRAIN += ["--attention", "se"]
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the search runs on TensorFlow"
+)
+tensorflow_only_export = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="saved_models/test_worker.py has JAX's way to a file",
 )
 SEARCH = ["search", "--model", "cifarresnet-8", "--data", "digits", "--quiet"]
 SEARCH += ["--limit", "64", "--batch-size", "16", "--space", "none,se"]
@@ -189,6 +196,62 @@ def test_a_damaged_network_is_refused(finished, capsys, tmp_path):
     (tmp_path / "run.json").write_bytes((finished / "run.json").read_bytes())
     status, _, error = run(capsys, "evaluate", tmp_path / "last.keras")
     assert status == 2 and "last.keras" in error
+
+
+@tensorflow_only_export
+def test_export_a_run(finished, capsys, tmp_path):
+    """Compared on the run's test images, with its class names and preprocessing."""
+    path = tmp_path / "digits.tflite"
+    command = ["export", finished, "--precision", "int8", "--out", path, "--images", 64]
+    status, out, _ = run(capsys, *command, "--json")
+    assert status == 0
+    report = json.loads(out)
+    assert (report["format"], report["precision"]) == ("litert", "int8")
+    assert report["inputs"] == 128
+    artifact = load(path)
+    assert artifact.labels == tuple(str(i) for i in range(10))
+    how = training.read_preprocessing(finished)
+    assert Preprocessing.from_dict(artifact.description.preprocessing) == how
+    status, _, error = run(capsys, *command)
+    assert status == 2
+    assert "--overwrite" in error
+    status, out, _ = run(capsys, *command, "--overwrite")
+    assert status == 0
+    assert "top-1 agreement" in out
+    assert "relative error" in out
+
+
+@tensorflow_only_export
+def test_export_goes_beside_the_network(finished, capsys):
+    status, out, _ = run(capsys, "export", finished / "last.keras", "--format", "onnx")
+    assert status == 0
+    assert out.startswith(f"{finished / 'last.onnx'}: onnx, float32")
+    (finished / "last.onnx").unlink()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["{run}", "--format", "coreml"], "Unknown format: received 'coreml'"),
+        (["{run}", "--format", "onnx", "--precision", "int8"], "format='litert' has"),
+        (["{run}", "--precision", "int8", "--images", "5"], "has 5 images"),
+        (["{run}", "--float-layers", "stem_conv"], "is for precision='int8'"),
+        (["{new}"], "holds no run"),
+        (["{new}/x.keras"], "There is no"),
+        (["{bare}"], "is in no run's folder.*--data"),
+        (["{bare}", "--data", "digit"], "digit"),
+    ],
+)
+def test_errors_of_an_export(finished, capsys, tmp_path, argv, message):
+    bare = tmp_path / "bare.keras"
+    bare.write_bytes((finished / "last.keras").read_bytes())
+    names = {"new": tmp_path / "new", "run": finished, "bare": bare}
+    before = sorted(finished.iterdir())
+    status, _, error = run(capsys, "export", *(each.format(**names) for each in argv))
+    assert status == 2
+    assert re.search(message, error)
+    assert error.count("\n") == 1
+    assert sorted(finished.iterdir()) == before
 
 
 def test_interrupted_says_how_to_go_on(capsys, tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
+import pytest
 
 import keras_attention
 from keras_attention.attention import unregister
@@ -18,6 +20,8 @@ OPTIONAL = (
     "matplotlib",
     "tensorboard",
     "onnx",
+    "ai_edge_litert",
+    "tf2onnx",
 )
 
 
@@ -26,7 +30,7 @@ def python_blocks(name):
 
 
 def test_readme_does_what_its_comments_say(tmp_path, monkeypatch, capsys):
-    (block,) = python_blocks("README.md")
+    block, _ = python_blocks("README.md")
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(compile(block, "README.md", "exec"), names)
@@ -43,6 +47,21 @@ def test_readme_does_what_its_comments_say(tmp_path, monkeypatch, capsys):
     }
     weighted = [name for name, kind in kinds.items() if kind == "AWConv2D"]
     assert weighted == ["stage4_block2_conv1", "stage4_block2_conv2"]
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="tests/saved_models/test_worker.py has JAX's way to a file",
+)
+def test_readme_exports_what_the_network_gives(tmp_path, monkeypatch, capsys):
+    _, block = python_blocks("README.md")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    expected = names["model"].predict(names["images"], verbose=0)
+    np.testing.assert_allclose(names["scores"], expected, atol=1e-6)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith(str(tuple(f"class {i}" for i in range(10))))
 
 
 def test_contributing_adds_an_attention_by_name():

@@ -50,7 +50,7 @@ def export_run(
     path = Path(path)
     folder = path.parent if path.suffix == ".keras" else path
     in_run = (folder / RECORD).exists()
-    if in_run or path.is_dir():
+    if in_run or path.suffix != ".keras":
         model, folder = load_trained(path)
         network = path if path.suffix == ".keras" else folder / "best.keras"
     else:
