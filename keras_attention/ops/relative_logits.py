@@ -22,13 +22,14 @@ def relative_logits_2d(query, height_embeddings, width_embeddings, height, width
     """
     depth = query.shape[-1]
     heads = query.shape[1]
-    grid = ops.reshape(query, (-1, heads, height, width, depth))
-    by_column = _offset_to_position(grid, width_embeddings, width)  # n h y x jx
+    # Samples and heads as one axis: mobile runtimes have no more than five.
+    grid = ops.reshape(query, (-1, height, width, depth))
+    by_column = _offset_to_position(grid, width_embeddings, width)  # n y x jx
     by_row = _offset_to_position(
-        ops.transpose(grid, (0, 1, 3, 2, 4)), height_embeddings, height
-    )  # n h x y jy
-    by_row = ops.transpose(by_row, (0, 1, 3, 2, 4))  # n h y x jy
-    logits = by_row[..., :, None] + by_column[..., None, :]  # n h y x jy jx
+        ops.transpose(grid, (0, 2, 1, 3)), height_embeddings, height
+    )  # n x y jy
+    by_row = ops.transpose(by_row, (0, 2, 1, 3))  # n y x jy
+    logits = ops.expand_dims(by_row, 4) + ops.expand_dims(by_column, 3)
     return ops.reshape(logits, (-1, heads, height * width, height * width))
 
 
