@@ -8,6 +8,7 @@ from keras import ops
 from keras_attention.attention import AttentionSpec, register
 from keras_attention.layers.checks import odd_integer
 from keras_attention.layers.gate import Gate
+from keras_attention.ops.exporting import is_exporting
 from keras_attention.ops.pooling import check_statistics, pool
 
 __all__ = ["SpatialAttention", "SpatialAttentionSpec"]
@@ -61,8 +62,28 @@ class SpatialAttention(Gate):
 
     def attention_map(self, inputs):
         pooled = [pool(inputs, s, self.channel_axis) for s in self.pooling]
-        stacked = ops.concatenate(pooled, axis=self.channel_axis)
-        return ops.sigmoid(self.norm(self.conv(stacked)))
+        if is_exporting():
+            logits = self._conv_by_statistic(pooled)
+        else:
+            logits = self.conv(ops.concatenate(pooled, axis=self.channel_axis))
+        return ops.sigmoid(self.norm(logits))
+
+    def _conv_by_statistic(self, pooled):
+        """The convolution as a sum of one for each statistic.
+
+        In int8 a stack has one scale, which is that of the maximum: a mean would be
+        left with a few of its steps.
+        """
+        logits = [
+            ops.conv(
+                statistic,
+                ops.cast(self.conv.kernel[:, :, i : i + 1], statistic.dtype),
+                padding="same",
+                data_format=self.data_format,
+            )
+            for i, statistic in enumerate(pooled)
+        ]
+        return sum(logits[1:], start=logits[0])
 
     def get_config(self):
         return {

@@ -335,9 +335,8 @@ def float_products(path):
     )
 
 
-@pytest.mark.parametrize("name", ka.names())
-def test_every_attention_in_litert(name, tmp_path):
-    """One block of each, float32 and builtin operators only."""
+def one_layer(name):
+    """An attention alone, settled, as a network."""
     attention = ka.spec(name)
     image = keras.Input((8, 8, 16))
     layer = (
@@ -345,8 +344,33 @@ def test_every_attention_in_litert(name, tmp_path):
         if attention.site == "conv"
         else attention.make()
     )
-    model = settle(keras.Model(image, layer(image), name=name))
+    return settle(keras.Model(image, layer(image), name=name))
+
+
+@pytest.mark.parametrize("name", ka.names())
+def test_every_attention_in_litert(name, tmp_path):
+    """One layer of each, float32 and builtin operators only."""
+    model = one_layer(name)
     report = export(model, tmp_path / "x.tflite", "litert", verbose=False)
     assert report.relative_error < 1e-5
     assert report.inputs == 16
     assert Path(report.path) == tmp_path / "x.tflite"
+
+
+INT8 = ["aa", "aw", "bam", "cbam", "eca", "mvam_parallel", "spatial"]
+
+
+@pytest.mark.parametrize("name", INT8)
+def test_attentions_in_int8(name, tmp_path):
+    """Of eight bits: a few steps of 1/255 of the range, which is some deviations."""
+    model = one_layer(name)
+    report = export(
+        model,
+        tmp_path / "x.tflite",
+        "litert",
+        "int8",
+        representative_data=images_for(model, 64, seed=2),
+        bounds=Bounds(0.05, 0.0),
+        verbose=False,
+    )
+    assert report.float_layers == ()
