@@ -62,7 +62,7 @@ class SpatialAttention(Gate):
 
     def attention_map(self, inputs):
         pooled = [pool(inputs, s, self.channel_axis) for s in self.pooling]
-        if is_exporting():
+        if is_exporting("int8"):
             logits = self._conv_by_statistic(pooled)
         else:
             logits = self.conv(ops.concatenate(pooled, axis=self.channel_axis))
@@ -71,8 +71,8 @@ class SpatialAttention(Gate):
     def _conv_by_statistic(self, pooled):
         """The convolution as a sum of one for each statistic.
 
-        In int8 a stack has one scale, which is that of the maximum: a mean would be
-        left with a few of its steps.
+        In int8 a stack has one scale, which is that of the maximum: a mean of features
+        around zero would be left with a few of its steps. (In float32 it is slower.)
         """
         logits = [
             ops.conv(

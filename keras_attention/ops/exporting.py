@@ -7,19 +7,20 @@ choose another form, of the same result, inside `exporting()`.
 import contextlib
 import contextvars
 
-_exporting = contextvars.ContextVar("exporting", default=False)
+_exporting = contextvars.ContextVar("exporting", default=None)
 
 
 @contextlib.contextmanager
-def exporting():
-    """Graphs made inside are for export: inference only, sizes known."""
-    token = _exporting.set(True)
+def exporting(precision="float32"):
+    """Graphs made inside are for a file of that precision: inference, sizes known."""
+    token = _exporting.set(precision)
     try:
         yield
     finally:
         _exporting.reset(token)
 
 
-def is_exporting():
-    """Whether the graph being made is for export."""
-    return _exporting.get()
+def is_exporting(precision=None):
+    """Whether the graph being made is for export (to a file of that precision)."""
+    found = _exporting.get()
+    return found is not None and precision in (None, found)

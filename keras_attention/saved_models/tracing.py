@@ -22,7 +22,7 @@ def serving_function(form, description: Description, *, softmax: bool):
     """
 
     def serve(image):
-        with exporting():
+        with exporting(description.precision):
             outputs = form(image, training=False)
         if softmax:
             outputs = tf.nn.softmax(outputs)
