@@ -7,9 +7,11 @@ from pathlib import Path
 
 from keras_attention.extras import require
 from keras_attention.saved_models.description import KEY, Description
+from keras_attention.saved_models.scopes import layer_of
 from keras_attention.saved_models.tracing import serving_function
 
 OPSET = 17
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 
 def write_onnx(path: Path, form, description: Description) -> None:
@@ -20,7 +22,8 @@ def write_onnx(path: Path, form, description: Description) -> None:
         form, description: as for `tracing.serving_function`.
 
     Raises:
-        ValueError: an operation has no ONNX form.
+        ValueError: an operation has no ONNX form; where it is a grouped convolution,
+            which Keras has TensorFlow compile as a function, the layer is named.
     """
     tf2onnx = require("tf2onnx", extra="export", purpose="Export to ONNX")
     function = serving_function(form, description, softmax=description.softmax)
@@ -33,6 +36,16 @@ def write_onnx(path: Path, form, description: Description) -> None:
         raise ValueError(
             f"{description.model!r} cannot be converted to ONNX: {error}"
         ) from error
+    calls = [node.name for node in model.graph.node if node.op_type in _CALLS]
+    if calls:
+        layers = [layer.name for layer in form.layers]
+        found = sorted({layer_of(name, layers) or name for name in calls})
+        raise ValueError(
+            f"{description.model!r} cannot be converted to ONNX: "
+            f"{', '.join(map(repr, found))} holds a grouped convolution, which "
+            "TensorFlow compiles and tf2onnx cannot read. Use format='litert' or "
+            "'saved_model'."
+        )
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, description.to_json()
     path.write_bytes(model.SerializeToString())

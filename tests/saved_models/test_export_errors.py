@@ -203,6 +203,16 @@ def test_an_operation_that_is_no_builtin_names_its_layer(folder):
         export(model, folder / "x.tflite", "litert", verbose=False)
 
 
+@tensorflow_only
+def test_a_grouped_convolution_has_no_onnx_form_and_is_named(folder):
+    image = keras.Input((8, 8, 4))
+    conv = keras.layers.Conv2D(4, 3, groups=2, name="grouped")
+    with pytest.raises(ValueError, match="ONNX: 'grouped' holds a grouped convolution"):
+        export(
+            keras.Model(image, conv(image)), folder / "x.onnx", "onnx", verbose=False
+        )
+
+
 def test_files_that_are_none(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no"):
         load(tmp_path / "x.tflite")
