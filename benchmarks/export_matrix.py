@@ -84,7 +84,8 @@ def cell(model, format, precision, images, folder):
             verbose=False,
         )
     except ValueError as error:
-        return {"failure": " ".join(str(error).split())}
+        empty = dict.fromkeys(COLUMNS[3:], "")
+        return empty | {"failure": " ".join(str(error).split())}
     agreement = report.top1_agreement
     return {
         "relative_error": f"{report.relative_error:.1e}",
