@@ -43,9 +43,9 @@ import keras
 import numpy as np
 
 from keras_attention.applications import ResNet
+from keras_attention.intervals import mean_and_interval
 from keras_attention.training import SGDL2
 from keras_attention.tuning.genotype import derive
-from keras_attention.tuning.intervals import mean_and_interval
 from keras_attention.tuning.mixed import architecture_variables
 from keras_attention.tuning.rounds import bilevel_rounds
 from keras_attention.tuning.schedule import SearchSchedule

@@ -16,7 +16,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Quartiles", "draw_bars", "interleave", "machine", "quartiles", "ratio"]
+__all__ = [
+    "Quartiles",
+    "draw_bars",
+    "duration",
+    "interleave",
+    "machine",
+    "quartiles",
+    "ratio",
+]
 
 # Paul Tol's blue, beside whose red colour-blind people can tell it.
 COLOUR = "#4477aa"
@@ -79,6 +87,14 @@ def ratio(seconds: dict[object, np.ndarray], name, baseline) -> Quartiles:
         name, baseline: of the two cases.
     """
     return quartiles(seconds[name] / seconds[baseline])
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a person: `"45 s"`, `"12 min"`, `"2 h 05 min"`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
 def machine(packages: Sequence[str] = ("tensorflow", "jax", "keras")) -> str:

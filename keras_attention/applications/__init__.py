@@ -1,6 +1,7 @@
 """Networks with attention, built like those of `keras.applications`."""
 
 from keras_attention.applications.cifar import AAWideResNet, CifarResNet, WideResNet
+from keras_attention.applications.cnn import CNN3
 from keras_attention.applications.mobilenet import MobileNet
 from keras_attention.applications.mobilenet_v2 import MobileNetV2
 from keras_attention.applications.mobilenet_v3 import (
@@ -21,6 +22,7 @@ from keras_attention.applications.resnet import (
 )
 
 __all__ = [
+    "CNN3",
     "AAWideResNet",
     "CifarResNet",
     "MobileNet",

@@ -78,6 +78,7 @@ def finish(
     data_format,
     dropout=0.0,
     head=None,
+    flatten=False,
 ):
     """The model: classifier, pooled or plain features, or pyramid.
 
@@ -86,6 +87,7 @@ def finish(
         stages: list of (stride, tensor), one per stage.
         dropout: rate before the classifier.
         head: function of the pooled features that stands before the dropout, or None.
+        flatten: whether the classifier has all places of the features, not their mean.
         (others): see `COMMON_ARGUMENTS`.
     """
     if pooling is not None:
@@ -98,7 +100,7 @@ def finish(
     if pyramid:
         outputs = {f"P{int(math.log2(stride))}": x for stride, x in stages}
     elif include_top:
-        pooled = _pool(features, "avg", data_format)
+        pooled = _pool(features, "flatten" if flatten else "avg", data_format)
         outputs = _classifier(
             head(pooled) if head else pooled, classes, classifier_activation, dropout
         )
@@ -135,8 +137,10 @@ def _pool(x, pooling, data_format):
     kind = {
         "avg": keras.layers.GlobalAveragePooling2D,
         "max": keras.layers.GlobalMaxPooling2D,
+        "flatten": keras.layers.Flatten,
     }[pooling]
-    return kind(data_format=data_format, name=f"{pooling}_pool")(x)
+    name = pooling if pooling == "flatten" else f"{pooling}_pool"
+    return kind(data_format=data_format, name=name)(x)
 
 
 def _load(model, weights):

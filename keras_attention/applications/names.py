@@ -5,6 +5,7 @@ import inspect
 
 from keras_attention.applications import (
     cifar,
+    cnn,
     mobilenet,
     mobilenet_v2,
     mobilenet_v3,
@@ -14,6 +15,7 @@ from keras_attention.choices import unknown
 
 # name -> (constructor, the arguments that "-" may append)
 _NETWORKS = {
+    "cnn3": (cnn.CNN3, ()),
     "resnet18": (resnet.ResNet18, ()),
     "resnet34": (resnet.ResNet34, ()),
     "resnet50": (resnet.ResNet50, ()),

@@ -1,5 +1,6 @@
-"""Residual and separable blocks; they ask a plan's `Sites`, never name an attention."""
+"""Blocks: residual, separable, plain. They ask a plan, and never name an attention."""
 
+from keras_attention.blocks.plain import convolution_block
 from keras_attention.blocks.residual import BLOCKS
 from keras_attention.blocks.separable import (
     depthwise_separable_block,
@@ -12,6 +13,7 @@ __all__ = [
     "BLOCKS",
     "NetworkStyle",
     "ZeroPadShortcut",
+    "convolution_block",
     "depthwise_separable_block",
     "inverted_residual_block",
 ]

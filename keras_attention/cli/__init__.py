@@ -15,6 +15,7 @@ from keras_attention.cli import (
     export,
     predict,
     search,
+    study,
     summary,
     train,
     tune,
@@ -31,6 +32,7 @@ COMMANDS = (
     tune,
     export,
     benchmark,
+    study,
 )
 USER_ERRORS = (ValueError, ImportError, OSError, FloatingPointError)
 FAILED = 2

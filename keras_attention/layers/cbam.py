@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 
 import keras
+from keras import ops
 
 from keras_attention.attention import AttentionSpec, register
 from keras_attention.choices import check_choice
 from keras_attention.layers.channel_attention import ChannelAttention
-from keras_attention.layers.checks import odd_integer
+from keras_attention.layers.checks import boolean, odd_integer
 from keras_attention.layers.gate import Gate
 from keras_attention.layers.spatial_attention import SpatialAttention
 from keras_attention.ops.pooling import check_statistics
 
 __all__ = ["CBAM", "CBAMSpec"]
 
-ORDERS = ("channel_spatial", "spatial_channel", "parallel")
+ORDERS = ("channel_spatial", "spatial_channel", "parallel", "sum")
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -23,7 +24,8 @@ class CBAM(Gate):
 
     - `"channel_spatial"`: z = x ⊙ Mc(x), y = z ⊙ Ms(z), the paper's;
     - `"spatial_channel"`: z = x ⊙ Ms(x), y = z ⊙ Mc(z);
-    - `"parallel"`: y = ½ x ⊙ Mc(x) + ½ x ⊙ Ms(x).
+    - `"parallel"`: y = ½ x ⊙ Mc(x) + ½ x ⊙ Ms(x);
+    - `"sum"`: y = x + x ⊙ σ(logit Mc(x) + logit Ms(x)), BAM's way of joining them.
 
     Args:
         reduction_ratio: int ≥ 1, divisor of the channel MLP's hidden width.
@@ -32,19 +34,21 @@ class CBAM(Gate):
         spatial_pooling: statistics of the spatial part, see `SpatialAttention`.
         spatial_kernel_size: odd int, side of the spatial part's convolution.
         use_bias: whether the channel MLP has biases.
+        spatial_norm: whether a batch norm follows the spatial part's convolution.
         data_format: see `keras_attention.layers.Gate`.
 
     Input and output shape: (batch, height, width, C), or (batch, C, height, width)
     with `"channels_first"`. `attention_map` gives the product of both parts (in
-    parallel their mean), of the input's shape; the parts are the sublayers
-    `channel_attention` and `spatial_attention`.
+    `"parallel"` their mean, in `"sum"` the sigmoid), of the input's shape; the parts
+    are the sublayers `channel_attention` and `spatial_attention`.
 
     Raises:
         ValueError: `reduction_ratio` below 1 or above C, an unknown order or
             statistic, an even `spatial_kernel_size`.
 
     Source: arXiv:1807.06521, section 3; the parallel form with ½ each is that of the
-    searched SSCBAM. Differences: see the two parts.
+    searched SSCBAM; the sum with its residual that of arXiv:1807.06514, section 3, with
+    CBAM's parts in place of BAM's. Differences: see the two parts.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class CBAM(Gate):
         spatial_pooling=("max", "avg"),
         spatial_kernel_size=7,
         use_bias=True,
+        spatial_norm=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -63,6 +68,7 @@ class CBAM(Gate):
         check_statistics("channel_pooling", channel_pooling)
         check_statistics("spatial_pooling", spatial_pooling)
         odd_integer("spatial_kernel_size", spatial_kernel_size)
+        boolean("spatial_norm", spatial_norm)
         common = {"data_format": self.data_format, "dtype": self.dtype_policy}
         self.channel_attention = ChannelAttention(
             reduction_ratio,
@@ -72,7 +78,11 @@ class CBAM(Gate):
             **common,
         )
         self.spatial_attention = SpatialAttention(
-            spatial_kernel_size, spatial_pooling, name="spatial_attention", **common
+            spatial_kernel_size,
+            spatial_pooling,
+            spatial_norm,
+            name="spatial_attention",
+            **common,
         )
 
     def build_gate(self, channels, input_shape):
@@ -85,6 +95,11 @@ class CBAM(Gate):
                 self.spatial_attention.attention_map(inputs)
             )
             return 0.5 * both
+        if self.order == "sum":
+            return ops.sigmoid(
+                self.channel_attention.attention_logits(inputs)
+                + self.spatial_attention.attention_logits(inputs)
+            )
         first, second = self._series()
         gate = first.attention_map(inputs)
         return gate * second.attention_map(inputs * gate)
@@ -92,6 +107,8 @@ class CBAM(Gate):
     def call(self, inputs):
         if self.order == "parallel":
             return super().call(inputs)
+        if self.order == "sum":
+            return inputs + super().call(inputs)
         first, second = self._series()
         # The map itself, as large as the input in both axes, is never formed.
         return second(first(inputs))
@@ -109,6 +126,7 @@ class CBAM(Gate):
             "spatial_pooling": self.spatial_attention.pooling,
             "spatial_kernel_size": self.spatial_attention.kernel_size,
             "use_bias": self.channel_attention.use_bias,
+            "spatial_norm": self.spatial_attention.use_norm,
         }
 
 
@@ -119,6 +137,7 @@ class CBAM(Gate):
     variants={
         "cbam_reverse": {"order": "spatial_channel"},
         "cbam_parallel": {"order": "parallel"},
+        "cbam_sum": {"order": "sum"},
         # The AW paper's "CBAM(Spatial)": its channel part pools by the mean alone.
         "cbam_spatial": {"channel_pooling": ("avg",)},
     },
@@ -133,3 +152,4 @@ class CBAMSpec(AttentionSpec):
     spatial_pooling: tuple = ("max", "avg")
     spatial_kernel_size: int = 7
     use_bias: bool = True
+    spatial_norm: bool = True

@@ -76,8 +76,12 @@ class ChannelAttention(Gate):
         self.expand.build((None, hidden))
 
     def attention_map(self, inputs):
+        return GATES[self.gate](self.attention_logits(inputs))
+
+    def attention_logits(self, inputs):
+        """What σ takes, (batch, 1, 1, C) of the layer's layout."""
         logits = [self._mlp(pool(inputs, s, self.spatial_axes)) for s in self.pooling]
-        return self.per_channel(GATES[self.gate](sum(logits[1:], start=logits[0])))
+        return self.per_channel(sum(logits[1:], start=logits[0]))
 
     def _mlp(self, pooled):
         return self.expand(self.reduce(ops.squeeze(pooled, self.spatial_axes)))

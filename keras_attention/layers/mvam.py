@@ -20,11 +20,13 @@ class MVAM(CBAM):
 
     Args:
         reduction_ratio: int ≥ 1, divisor of the channel MLP's hidden width.
-        order: `"channel_spatial"`, `"spatial_channel"` or `"parallel"`; see `CBAM`.
+        order: `"channel_spatial"`, `"spatial_channel"`, `"parallel"` or `"sum"`; see
+            `CBAM`.
         spatial_kernel_size: odd int, side of the spatial part's convolution.
         unbiased: True divides the variance by n − 1 (as `torch.var`, which the
             paper's code calls; 0 where n = 1), False by n.
         use_bias: whether the channel MLP has biases.
+        spatial_norm: whether a batch norm follows the spatial part's convolution.
         data_format: see `keras_attention.layers.Gate`.
 
     Input and output shape, `attention_map` and errors: as `CBAM`.
@@ -37,6 +39,7 @@ class MVAM(CBAM):
         spatial_kernel_size=7,
         unbiased=True,
         use_bias=True,
+        spatial_norm=True,
         **kwargs,
     ):
         pooling = ("avg", "var" if boolean("unbiased", unbiased) else "biased_var")
@@ -47,6 +50,7 @@ class MVAM(CBAM):
             spatial_pooling=pooling,
             spatial_kernel_size=spatial_kernel_size,
             use_bias=use_bias,
+            spatial_norm=spatial_norm,
             **kwargs,
         )
         self.unbiased = unbiased
@@ -75,3 +79,4 @@ class MVAMSpec(AttentionSpec):
     spatial_kernel_size: int = 7
     unbiased: bool = True
     use_bias: bool = True
+    spatial_norm: bool = True

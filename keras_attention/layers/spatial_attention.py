@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_attention.attention import AttentionSpec, register
-from keras_attention.layers.checks import odd_integer
+from keras_attention.layers.checks import boolean, odd_integer
 from keras_attention.layers.gate import Gate
 from keras_attention.ops.exporting import is_exporting
 from keras_attention.ops.pooling import check_statistics, pool
@@ -22,6 +22,7 @@ class SpatialAttention(Gate):
         kernel_size: odd int, side of the convolution; the paper's is 7.
         pooling: the statistics, in the order of the convolution's input channels:
             `"avg"`, `"max"`, `"var"` (unbiased), `"biased_var"`.
+        use_norm: whether the batch norm is there.
         data_format: see `keras_attention.layers.Gate`.
 
     Input and output shape: (batch, height, width, C), or (batch, C, height, width)
@@ -36,10 +37,11 @@ class SpatialAttention(Gate):
     also starts the norm's γ at 0; here it starts at 1.
     """
 
-    def __init__(self, kernel_size=7, pooling=("max", "avg"), **kwargs):
+    def __init__(self, kernel_size=7, pooling=("max", "avg"), use_norm=True, **kwargs):
         super().__init__(**kwargs)
         self.kernel_size = odd_integer("kernel_size", kernel_size)
         self.pooling = check_statistics("pooling", pooling)
+        self.use_norm = boolean("use_norm", use_norm)
 
     def build_gate(self, channels, input_shape):
         self.conv = keras.layers.Conv2D(
@@ -51,22 +53,31 @@ class SpatialAttention(Gate):
             dtype=self.dtype_policy,
             name="conv",
         )
-        self.norm = keras.layers.BatchNormalization(
-            axis=self.channel_axis, epsilon=1e-5, dtype=self.dtype_policy, name="norm"
-        )
         stacked = list(input_shape)
         stacked[self.channel_axis] = len(self.pooling)
         self.conv.build(tuple(stacked))
-        stacked[self.channel_axis] = 1
-        self.norm.build(tuple(stacked))
+        if self.use_norm:
+            self._build_norm(input_shape)
+
+    def _build_norm(self, input_shape):
+        self.norm = keras.layers.BatchNormalization(
+            axis=self.channel_axis, epsilon=1e-5, dtype=self.dtype_policy, name="norm"
+        )
+        shape = list(input_shape)
+        shape[self.channel_axis] = 1
+        self.norm.build(tuple(shape))
 
     def attention_map(self, inputs):
+        return ops.sigmoid(self.attention_logits(inputs))
+
+    def attention_logits(self, inputs):
+        """What σ takes, (batch, height, width, 1) of the layer's layout."""
         pooled = [pool(inputs, s, self.channel_axis) for s in self.pooling]
         if is_exporting("int8"):
             logits = self._conv_by_statistic(pooled)
         else:
             logits = self.conv(ops.concatenate(pooled, axis=self.channel_axis))
-        return ops.sigmoid(self.norm(logits))
+        return self.norm(logits) if self.use_norm else logits
 
     def _conv_by_statistic(self, pooled):
         """The convolution as a sum of one for each statistic.
@@ -90,6 +101,7 @@ class SpatialAttention(Gate):
             **super().get_config(),
             "kernel_size": self.kernel_size,
             "pooling": self.pooling,
+            "use_norm": self.use_norm,
         }
 
 
@@ -100,3 +112,4 @@ class SpatialAttentionSpec(AttentionSpec):
 
     kernel_size: int = 7
     pooling: tuple = ("max", "avg")
+    use_norm: bool = True

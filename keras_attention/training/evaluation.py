@@ -82,6 +82,18 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
         }
 
+    @classmethod
+    def from_dict(cls, content: dict) -> Evaluation:
+        """The inverse of `to_dict`, also after a trip through a JSON file."""
+        confusion = np.array(content["confusion"], np.int64)
+        wrong = content["top5_error"]
+        return cls(
+            content["split"],
+            tuple(content["class_accuracy"]),
+            confusion,
+            None if wrong is None else round((1 - wrong / 100) * confusion.sum()),
+        )
+
 
 def evaluate(
     model: keras.Model, data: ImageData, *, split: str = "test", batch_size: int = 256

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 
+from keras_attention.intervals import mean_and_interval
+from keras_attention.timing import duration
 from keras_attention.training import Request, evaluate_run, load_trained, train
 from keras_attention.training.files import read_json, write_json, write_text
 from keras_attention.training.run_folder import (
     RECORD,
     open_run,
+    read_run,
     refuse_differences,
 )
 from keras_attention.training.runs import check_request, recorded
-from keras_attention.tuning.intervals import mean_and_interval
 from keras_attention.tuning.search_log import append_rows, read_rows
 
-__all__ = ["Candidate", "Comparison", "compare"]
+__all__ = ["Candidate", "Comparison", "compare", "read_comparison"]
 
 KIND = "comparison"
 RUNS, TABLE = "runs.csv", "table.md"
+EVALUATION = "evaluation.json"  # in a run's folder: its errors on the test images
 # The first epoch of a run compiles.
 SPEED_EPOCHS = 2
 
@@ -37,14 +41,17 @@ class Candidate:
             or a `Genotype`.
         spent: seconds that finding it took, which `compare(seconds=…)` takes from its
             training.
+        options: arguments of `train` that are its own, such as `{"model": "cnn3"}`.
 
     Raises:
-        ValueError: another name, or seconds below 0.
+        ValueError: another name, seconds below 0, or `attention` or `seed` among the
+            options.
     """
 
     name: str
     attention: object = None
     spent: float = 0.0
+    options: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
         if not re.fullmatch(r"\w[\w.-]*", self.name, re.ASCII):
@@ -54,6 +61,7 @@ class Candidate:
             )
         if self.spent < 0:
             raise ValueError(f"`spent` must be at least 0. Received: {self.spent}")
+        _refuse_own(self.options)
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,8 @@ class Comparison:
 
     Args:
         rows: a dict per run with `candidate`, `seed`, `epochs`, `parameters`
-            (trainable), `seconds` (of training), `spent` and `test_top1_error` in
-            percent.
+            (trainable), `seconds` (of training), `spent`, and `test_top1_error` and
+            `test_top5_error` in percent (the latter empty for 5 classes and fewer).
     """
 
     rows: tuple[dict, ...]
@@ -125,7 +133,8 @@ def compare(
 
     The best epoch of a run is chosen on its validation images; the test images are
     looked at when all has been chosen, and choose nothing. The folder gets a run
-    `CANDIDATE/seed…` each, `runs.csv` and `table.md`.
+    `CANDIDATE/seed…` each, with what it got wrong in `evaluation.json`; `runs.csv` and
+    `table.md`.
 
     Args:
         candidates: at least one, of different names.
@@ -152,22 +161,58 @@ def compare(
     fixed = {"training": asked, "seconds": seconds}
     open_run(out, fixed, command=command, resume=resume, kind=KIND)
     options = {"download": download, "verbose": verbose, **asked}
+    progress = _Progress(out, candidates, seeds, verbose)
     for candidate in candidates:
         options_of = _settled(out / candidate.name, candidate, seconds, options)
         for seed in seeds:
             if not _is_done(out, candidate, seed):
+                progress.tell(candidate, seed)
                 row = _trained_and_tested(out, candidate, seed, options_of)
                 append_rows(out / RUNS, [row])
-                write_text(out / TABLE, f"{_comparison(out)}\n")
-    return _comparison(out)
+                write_text(out / TABLE, f"{read_comparison(out)}\n")
+    return read_comparison(out)
+
+
+def read_comparison(folder: str | Path) -> Comparison:
+    """The runs of a comparison that are done.
+
+    Raises:
+        FileNotFoundError: none is, or there is no comparison.
+        ValueError: the record is damaged, or it is another kind of run.
+    """
+    folder = Path(folder)
+    read_run(folder, KIND)
+    path = folder / RUNS
+    if not path.exists():
+        raise FileNotFoundError(f"No run of the comparison in {folder} is done yet")
+    return Comparison(tuple(read_rows(path)))
+
+
+class _Progress:
+    """Tells which run begins, and what the runs before let expect of the others."""
+
+    def __init__(self, out, candidates, seeds, verbose):
+        open_ones = [not _is_done(out, c, seed) for c in candidates for seed in seeds]
+        self.all, self.open = len(open_ones), sum(open_ones)
+        self.verbose, self.begun, self.told = verbose, perf_counter(), 0
+
+    def tell(self, candidate, seed) -> None:
+        left = self.open - self.told
+        said = f"Run {self.all - left + 1}/{self.all}: {candidate.name}, seed {seed}"
+        if self.told:
+            each = (perf_counter() - self.begun) / self.told
+            said += f", {duration(each * left)} left"
+        self.told += 1
+        if self.verbose:
+            print(said)
 
 
 def _trained_and_tested(out, candidate, seed, options) -> dict:
     folder = out / candidate.name / f"seed{seed}"
-    if options["verbose"]:
-        print(f"{candidate.name}, seed {seed}")
     rows = _train(folder, candidate, seed, options)
     network, _ = load_trained(folder)
+    tested = evaluate_run(folder, split="test")
+    write_json(folder / EVALUATION, tested.to_dict())
     return {
         "candidate": candidate.name,
         "seed": seed,
@@ -175,7 +220,8 @@ def _trained_and_tested(out, candidate, seed, options) -> dict:
         "parameters": sum(math.prod(w.shape) for w in network.trainable_weights),
         "seconds": round(sum(row["seconds"] for row in rows), 3),
         "spent": candidate.spent,
-        "test_top1_error": evaluate_run(folder, split="test").top1_error,
+        "test_top1_error": tested.top1_error,
+        "test_top5_error": tested.top5_error,
     }
 
 
@@ -185,7 +231,7 @@ def _train(folder, candidate, seed, options) -> list[dict]:
         resume=(folder / RECORD).exists(),
         attention=candidate.attention,
         seed=seed,
-        **options,
+        **options | candidate.options,
     )
 
 
@@ -195,6 +241,8 @@ def _settled(folder, candidate, seconds, options) -> dict:
         "attention": recorded(candidate.attention),
         "spent": candidate.spent,
     }
+    if candidate.options:
+        structure["options"] = dict(candidate.options)
     path = folder / "candidate.json"
     if path.exists():
         stored = read_json(path)
@@ -221,10 +269,6 @@ def _epochs_within(seconds, folder, candidate, options) -> int:
     return epochs
 
 
-def _comparison(out: Path) -> Comparison:
-    return Comparison(tuple(read_rows(out / RUNS)))
-
-
 def _is_done(out: Path, candidate: Candidate, seed: int) -> bool:
     path = out / RUNS
     rows = read_rows(path) if path.exists() else []
@@ -237,9 +281,7 @@ def _check(candidates, seeds, seconds, asked) -> None:
         raise ValueError(f"Candidates need different names. Received: {names}")
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"Different seeds are needed. Received: {list(seeds)}")
-    for name in ("attention", "seed"):
-        if name in asked:
-            raise ValueError(f"`{name}` is a candidate's or a run's own")
+    _refuse_own(asked)
     if asked.get("validation") == 0:
         raise ValueError(
             "Without validation images the best epoch would be one of training error. "
@@ -252,5 +294,12 @@ def _check(candidates, seeds, seconds, asked) -> None:
             "`epochs` and `seconds` are two budgets: give one. Received: "
             f"epochs={asked['epochs']}, seconds={seconds}"
         )
-    for seed in seeds:
-        check_request(Request, {**asked, "seed": seed}).load_recipe()
+    for options in (candidate.options for candidate in candidates):
+        for seed in seeds:
+            check_request(Request, {**asked, **options, "seed": seed}).load_recipe()
+
+
+def _refuse_own(asked: Mapping) -> None:
+    for name in ("attention", "seed"):
+        if name in asked:
+            raise ValueError(f"`{name}` is a candidate's or a run's own")

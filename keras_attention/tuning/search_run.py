@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 
+from keras_attention.timing import duration
 from keras_attention.training import history
 from keras_attention.tuning.genotype import Genotype, derive
 from keras_attention.tuning.rounds import Rounds
@@ -138,8 +139,7 @@ class SearchRun:
         if not rows:
             return ""
         seconds = rows[-1]["seconds"] * (self.schedule.epochs - epoch)
-        hours, minutes = divmod(math.ceil(seconds / 60), 60)
-        return f", {hours} h {minutes:02d} min left"
+        return f", {duration(seconds)} left"
 
 
 def _check_finite(progress: Progress) -> None:

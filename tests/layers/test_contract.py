@@ -12,6 +12,7 @@ from references.weights import by_path, randomize
 
 import keras_attention
 from keras_attention.attention import as_spec
+from keras_attention.layers import BAM
 from keras_attention.layers.gate import Gate
 
 NAMES = keras_attention.names()
@@ -186,12 +187,12 @@ GATES = [n for n in NAMES if issubclass(keras_attention.spec(n).layer, Gate)]
 
 @pytest.mark.parametrize("name", GATES)
 def test_output_is_the_input_times_the_map(name, rng):
-    """BAM, by its paper, adds the input to that product."""
+    """BAM, by its paper, and CBAM's sum in its way add the input to that product."""
     layer, inputs = built(name, rng)
     attention = as_array(layer.attention_map(inputs))
     assert ((attention > 0) & (attention < 1)).all()
     expected = inputs * attention
-    if isinstance(layer, keras_attention.layers.BAM):
+    if isinstance(layer, BAM) or getattr(layer, "order", None) == "sum":
         expected = inputs + expected
     np.testing.assert_allclose(as_array(run(layer, inputs)), expected, atol=1e-6)
 

@@ -172,7 +172,9 @@ def test_the_spatial_part_pools_max_before_mean_by_default(rng):
         close(layer.attention_map(inputs), gate)
 
 
-@pytest.mark.parametrize("order", ["channel_spatial", "spatial_channel", "parallel"])
+@pytest.mark.parametrize(
+    "order", ["channel_spatial", "spatial_channel", "parallel", "sum"]
+)
 @pytest.mark.parametrize(
     ("channel_pooling", "spatial_pooling", "kernel_size"),
     [
@@ -186,10 +188,32 @@ def test_cbam(order, channel_pooling, spatial_pooling, kernel_size, rng):
     inputs, exact, weights = prepare(layer, rng)
     expected = attentions.cbam(exact, weights, order, channel_pooling, spatial_pooling)
     close(layer(inputs), expected)
-    close(exact * keras.ops.convert_to_numpy(layer.attention_map(inputs)), expected)
+    gate = keras.ops.convert_to_numpy(layer.attention_map(inputs))
+    close(exact * (1 + gate if order == "sum" else gate), expected)
 
 
-@pytest.mark.parametrize("order", ["channel_spatial", "spatial_channel", "parallel"])
+@pytest.mark.parametrize(
+    "layer", [SpatialAttention(3, use_norm=False), CBAM(2, spatial_norm=False)]
+)
+def test_spatial_attention_without_its_norm(layer, rng):
+    """The reference has none where the weights have none."""
+    inputs, exact, weights = prepare(layer, rng)
+    part = (
+        weights if isinstance(layer, SpatialAttention) else weights["spatial_attention"]
+    )
+    assert set(part) == {"conv"}
+    if isinstance(layer, SpatialAttention):
+        expected = exact * attentions.spatial_attention(exact, weights)
+    else:
+        expected = attentions.cbam(
+            exact, weights, layer.order, ("avg", "max"), ("max", "avg")
+        )
+    close(layer(inputs), expected)
+
+
+@pytest.mark.parametrize(
+    "order", ["channel_spatial", "spatial_channel", "parallel", "sum"]
+)
 @pytest.mark.parametrize("unbiased", [True, False])
 def test_mvam(order, unbiased, rng):
     layer = MVAM(2, order, 3, unbiased)
@@ -198,7 +222,7 @@ def test_mvam(order, unbiased, rng):
     close(layer(inputs), attentions.cbam(exact, weights, order, pooling, pooling))
 
 
-@pytest.mark.parametrize("order", ["channel_spatial", "parallel"])
+@pytest.mark.parametrize("order", ["channel_spatial", "parallel", "sum"])
 @pytest.mark.parametrize("shape", [(2, 1, 1, 4), (2, 3, 3, 1), (2, 1, 1, 1)])
 def test_mvam_of_one_value_has_variance_zero(order, shape, rng):
     """n − 1 = 0 there: no NaN in the output, nor in the gradient."""

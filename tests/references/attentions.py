@@ -59,19 +59,33 @@ def efficient_channel_attention(x, weights):
 
 def channel_attention(x, weights, pooling=("avg", "max")):
     """arXiv:1807.06521 equation 2: the MLP is shared by the poolings."""
-    logits = sum(mlp(statistic(x, s, (1, 2)), weights) for s in pooling)
-    return sigmoid(logits)
+    return sigmoid(channel_logits(x, weights, pooling))
+
+
+def channel_logits(x, weights, pooling):
+    return sum(mlp(statistic(x, s, (1, 2)), weights) for s in pooling)
 
 
 def spatial_attention(x, weights, pooling=("max", "avg")):
     """arXiv:1807.06521 equation 3, with the authors' code's batch norm."""
+    return sigmoid(spatial_logits(x, weights, pooling))
+
+
+def spatial_logits(x, weights, pooling):
+    """Without a batch norm where the weights have none."""
     stacked = np.concatenate([statistic(x, s, 3) for s in pooling], -1)
     logits = conv2d(stacked, weights["conv"]["kernel"], padding="symmetric")
-    return sigmoid(batch_norm(logits, weights["norm"]))
+    return batch_norm(logits, weights["norm"]) if "norm" in weights else logits
 
 
 def cbam(x, weights, order, channel_pooling, spatial_pooling):
-    """The output y: both parts in either order, or half of each."""
+    """The output y: both parts in either order, half of each, or their sum in σ."""
+    if order == "sum":  # arXiv:1807.06514 equations 1 and 2, with CBAM's parts
+        logits = channel_logits(x, weights["channel_attention"], channel_pooling)
+        logits = logits + spatial_logits(
+            x, weights["spatial_attention"], spatial_pooling
+        )
+        return x + x * sigmoid(logits)
 
     def channel(z):
         return z * channel_attention(z, weights["channel_attention"], channel_pooling)

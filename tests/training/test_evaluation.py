@@ -1,5 +1,7 @@
 """Errors and probabilities against NumPy."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -127,3 +129,13 @@ def test_files_and_evaluation_prepare_alike(tmp_path, rng):
     ((batch, _),) = data.evaluation("train", batch_size=4)
     found = _input(str(tmp_path / "a.png"), data.preprocessing)
     np.testing.assert_allclose(found, batch[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("hits", [None, 57])
+def test_errors_come_back_from_a_json_file(hits):
+    names = tuple("abcdef")
+    confusion = np.arange(36).reshape(6, 6)
+    tested = Evaluation("test", names, confusion, hits)
+    read = Evaluation.from_dict(json.loads(json.dumps(tested.to_dict())))
+    assert (read.split, read.class_names, read.top5_hits) == ("test", names, hits)
+    np.testing.assert_array_equal(read.confusion, confusion)

@@ -7,14 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from keras_attention.training import Request
+from keras_attention.training import Evaluation, Request
 from keras_attention.training.runs import check_request
 from keras_attention.tuning import comparison
-from keras_attention.tuning.comparison import Candidate, compare
+from keras_attention.tuning.comparison import Candidate, compare, read_comparison
 from keras_attention.tuning.contenders import candidates_of
 from keras_attention.tuning.controls import random_genotype, uniform_genotype
 from keras_attention.tuning.genotype import Genotype
-from keras_attention.tuning.intervals import mean_and_interval, t_quantile
 from keras_attention.tuning.searching import read_search
 from keras_attention.tuning.space import search_space
 
@@ -53,36 +52,6 @@ def test_a_uniform_genotype_has_one_operation():
         uniform_genotype(SPACE, BLOCKS, "SA+CA")
 
 
-# -- the interval ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("freedom", "t"),
-    # Student's t, two-sided 95%, as printed in tables.
-    [(1, 12.706), (2, 4.303), (4, 2.776), (9, 2.262), (29, 2.045), (120, 1.980)],
-)
-def test_t_quantiles_of_the_tables(freedom, t):
-    assert t_quantile(freedom) == pytest.approx(t, abs=6e-4)
-
-
-def test_mean_and_interval():
-    """Three values 1, 2, 6: s² = 7, so h = 4.3027 · √(7/3)."""
-    mean, half = mean_and_interval([1, 2, 6])
-    assert mean == 3
-    assert half == pytest.approx(4.30265 * (7 / 3) ** 0.5, rel=1e-5)
-    assert mean_and_interval([5.0]) == (5.0, None)
-    with pytest.raises(ValueError, match="no runs"):
-        mean_and_interval([])
-
-
-def test_intervals_hold_the_mean_as_often_as_they_say(rng):
-    held = 0
-    for values in rng.normal(2.0, 3.0, (1000, 4)):
-        mean, half = mean_and_interval(values)
-        held += abs(mean - 2.0) <= half
-    assert 920 < held < 980  # 950 ± 4.3 standard deviations
-
-
 # -- the comparison ----------------------------------------------------------------
 
 ERRORS = {"plain": [30.0, 31.0, 35.0], "found": [20.0, 22.0, 24.0]}
@@ -93,12 +62,14 @@ class Trainings:
     """In place of training: notes what was asked, an epoch takes 2 seconds."""
 
     def __init__(self):
-        self.asked, self.tested, self.fails = [], [], None
+        self.asked, self.tested, self.fails, self.models = [], [], None, {}
 
     def train(self, *, out, resume, attention, seed, **options):
         if self.fails == (out.parent.name, seed):
             raise KeyboardInterrupt
+        out.mkdir(parents=True, exist_ok=True)
         epochs = options.get("epochs") or 5
+        self.models[out.parent.name] = options["model"]
         self.asked.append((out.parent.name, out.name, seed, epochs))
         return [{"epoch": i, "seconds": 9.0 if i == 0 else 2.0} for i in range(epochs)]
 
@@ -106,7 +77,8 @@ class Trainings:
         assert split == "test"
         name, seed = folder.parent.name, int(folder.name.removeprefix("seed"))
         self.tested.append((name, seed))
-        return SimpleNamespace(top1_error=ERRORS[name][seed])
+        wrong = int(ERRORS[name][seed])
+        return Evaluation("test", ("a", "b"), np.array([[100 - wrong, wrong], [0, 0]]))
 
 
 @pytest.fixture
@@ -129,7 +101,7 @@ def test_every_candidate_is_trained_alike_and_tested_once(trainings, tmp_path):
     runs = [(name, seed) for name in ("plain", "found") for seed in range(3)]
     assert trainings.tested == runs
     assert trainings.asked == [(name, f"seed{s}", s, 4) for name, s in runs]
-    assert found.errors("plain") == ERRORS["plain"]
+    assert found.errors("plain") == pytest.approx(ERRORS["plain"])
     with (out / "runs.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["candidate"], int(row["seed"])) for row in rows] == runs
@@ -140,6 +112,32 @@ def test_every_candidate_is_trained_alike_and_tested_once(trainings, tmp_path):
     assert plain == f"| plain | 3 | 32.00 | ± {half[0]:.2f} | 4 | 1,234,567 | 15 | 0 |"
     assert other == f"| found | 3 | 22.00 | ± {half[1]:.2f} | 4 | 1,234,567 | 15 | 10 |"
     assert str(found) == (out / "table.md").read_text().rstrip()
+
+
+def test_a_candidates_own_options(trainings, tmp_path, capsys):
+    """Another model for one; the others have the shared one."""
+    own = Candidate("found", options={"model": "cnn3"})
+    compare([Candidate("plain"), own], out=tmp_path, **ASKED)
+    assert trainings.models == {"plain": "cifarresnet-8", "found": "cnn3"}
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Run 1/6: plain, seed 0"
+    assert lines[5] == "Run 6/6: found, seed 2, 0 s left"
+    other = Candidate("found", options={"model": "mobilenet"})
+    with pytest.raises(ValueError, match=r"options\.model: 'cnn3' then, 'mobilenet'"):
+        compare([other], out=tmp_path, resume=True, **ASKED)
+    with pytest.raises(ValueError, match="`seed` is a candidate's"):
+        Candidate("found", options={"seed": 1})
+    with pytest.raises(ValueError, match="nknown option"):
+        compare([Candidate("x", options={"modle": "cnn3"})], out=tmp_path, **ASKED)
+
+
+def test_the_test_errors_of_every_run_are_kept(trainings, tmp_path):
+    compare(CANDIDATES, out=tmp_path, verbose=0, **ASKED)
+    content = json.loads((tmp_path / "found" / "seed1" / "evaluation.json").read_text())
+    tested = Evaluation.from_dict(content)
+    np.testing.assert_array_equal(tested.confusion, [[78, 22], [0, 0]])
+    assert tested.class_names == ("a", "b") and tested.top5_error is None
+    assert read_comparison(tmp_path).errors("found") == pytest.approx(ERRORS["found"])
 
 
 def test_a_comparison_goes_on_with_the_run_it_stopped_at(trainings, tmp_path):
@@ -159,7 +157,7 @@ def test_a_comparison_goes_on_with_the_run_it_stopped_at(trainings, tmp_path):
     found = compare(CANDIDATES, out=tmp_path, verbose=0, resume=True, **ASKED)
     assert before == [("plain", 0), ("plain", 1), ("plain", 2), ("found", 0)]
     assert trainings.tested == [*before, ("found", 1), ("found", 2)]
-    assert found.errors("found") == ERRORS["found"]
+    assert found.errors("found") == pytest.approx(ERRORS["found"])
 
 
 def test_equal_seconds(trainings, tmp_path):
