@@ -12,6 +12,8 @@ from keras_attention.training.run_folder import read_run
 from keras_attention.tuning.genotype import Genotype
 from keras_attention.tuning.search_log import read_rows
 from keras_attention.tuning.search_run import ALPHA_FILE, GENOTYPE, KIND
+from keras_attention.visualization.curves import draw_probabilities
+from keras_attention.visualization.style import MATRIX
 
 __all__ = ["Trajectory", "curves", "draw", "heat_map", "read_trajectories"]
 
@@ -19,9 +21,6 @@ FORMATS = ("svg", "png")
 COLUMNS = 4
 # Where the colours of the map become light enough for black text.
 BRIGHT = 0.465
-# Okabe and Ito's, which colour-blind people tell apart; dashes for those who print.
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DASHES = ("solid", "dashed", "dotted", "dashdot")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,15 +88,11 @@ def curves(trajectory: Trajectory):
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for panel in panels.flat[layers:]:
         panel.set_visible(False)
-    epochs = np.arange(len(trajectory.p))
     for i, (panel, label) in enumerate(
         zip(panels.flat, trajectory.labels, strict=False)
     ):
-        for k, symbol in enumerate(trajectory.symbols):
-            panel.plot(epochs, trajectory.p[:, i, k], label=symbol, **_style(k))
+        draw_probabilities(panel, trajectory.p[:, i], trajectory.symbols)
         panel.set_title(label, fontsize=9)
-        panel.set_ylim(0, 1)
-        panel.spines[["top", "right"]].set_visible(False)
     # The panels above hidden ones, too.
     for panel in panels.flat[max(0, layers - columns) : layers]:
         panel.tick_params(labelbottom=True)
@@ -120,7 +115,7 @@ def heat_map(trajectory: Trajectory, chosen: dict[str, str]):
     rows, columns = p.shape
     figure = _figure(figsize=(1.1 * columns + 3.2, 0.42 * rows + 1.4))
     panel = figure.subplots()
-    image = panel.imshow(p, vmin=0, vmax=1, cmap="cividis", aspect="auto")
+    image = panel.imshow(p, vmin=0, vmax=1, cmap=MATRIX, aspect="auto")
     panel.set_xticks(range(columns), trajectory.symbols)
     labels = [
         f"{label} → {chosen[label]}" if label in chosen else label
@@ -146,13 +141,6 @@ def _figure(**options):
         "matplotlib.figure", extra="viz", purpose="Drawing the search's pictures"
     )
     return module.Figure(layout="constrained", **options)
-
-
-def _style(k: int) -> dict:
-    return {
-        "color": COLOURS[k % len(COLOURS)],
-        "linestyle": DASHES[k % len(DASHES)],
-    }
 
 
 def _trajectory(site: str, symbols: list, rows: list[dict]) -> Trajectory:

@@ -1,0 +1,63 @@
+"""How open gates are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from keras_attention.extras import require
+
+__all__ = ["draw_histograms"]
+
+BINS = 40
+DEPTH = "viridis"  # the first layer dark, the last one bright
+
+
+def draw_histograms(
+    axes, gates: Mapping[str, np.ndarray], bins: int = BINS
+) -> dict[str, np.ndarray]:
+    """Histograms of gate values in [0, 1], one line for each layer.
+
+    A channel attention whose values all lie in one bin does nothing but scale.
+
+    Args:
+        axes: of matplotlib.
+        gates: {layer: values of any shape}, such as `AttentionMap.values`, in the
+            network's order.
+        bins: of equal width, from 0 to 1.
+
+    Returns:
+        {layer: percent of its values in each bin}.
+
+    Raises:
+        ValueError: no gates, or values outside of [0, 1].
+    """
+    if not gates:
+        raise ValueError("There are no gates to draw")
+    edges = np.linspace(0, 1, bins + 1)
+    found = {name: _percent(name, values, edges) for name, values in gates.items()}
+    colours = _colours(len(found))
+    for colour, (name, percent) in zip(colours, found.items(), strict=True):
+        axes.stairs(percent, edges, label=name, color=colour, lw=1.5)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("gate")
+    axes.set_ylabel(f"% of the values, in bins of {1 / bins:.3g}")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=7, ncols=1 + len(found) // 9)
+    return found
+
+
+def _percent(name: str, values, edges: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, "float64").ravel()
+    if not len(values) or values.min() < 0 or values.max() > 1:
+        raise ValueError(
+            f"Gates lie in [0, 1]. {name!r} has "
+            + (f"{values.min():.3g} to {values.max():.3g}." if len(values) else "none.")
+        )
+    return 100 * np.histogram(values, edges)[0] / len(values)
+
+
+def _colours(count: int) -> np.ndarray:
+    maps = require("matplotlib", extra="viz", purpose="A histogram").colormaps
+    return maps[DEPTH](np.linspace(0, 0.85, count))
