@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-all bench lint clean
+.PHONY: demo test test-all browser bench lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -22,6 +22,22 @@ test: $(VENV)/.installed-test
 test-all: $(VENV)/.installed-test
 	KERAS_BACKEND=tensorflow $(PYTEST)
 	KERAS_BACKEND=jax $(PYTEST)
+
+# Debian's Chromium for tests/reports/test_browser.py, which are skipped without it.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo -n)
+APT_GET := DEBIAN_FRONTEND=noninteractive apt-get -qq
+browser:
+	@if command -v chromium > /dev/null; then \
+		echo "browser: $$(command -v chromium) is there"; \
+	elif ! command -v apt-get > /dev/null; then \
+		echo "browser: no chromium and no apt-get to install it; its tests are skipped"; \
+	elif $(SUDO) env $(APT_GET) update > /dev/null 2>&1; \
+		$(SUDO) env $(APT_GET) install -y --no-install-recommends chromium \
+		> /dev/null 2>&1; then \
+		echo "browser: installed $$(command -v chromium)"; \
+	else \
+		echo "browser: apt-get could not install chromium; its tests are skipped"; \
+	fi
 
 # Ratios, on a machine that does nothing else meanwhile. TORCH_PYTHON names a Python
 # that has torch, whose ResNets then run beside ours.
