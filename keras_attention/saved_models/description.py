@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from keras_attention.version import __version__
 
 KEY = "keras_attention"  # of the entry in a file's metadata
+LOGITS = "logits"  # a classifier's second signature in a SavedModel
 FILE = f"assets.extra/{KEY}.json"  # the same in a SavedModel
 
 

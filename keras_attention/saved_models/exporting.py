@@ -6,7 +6,6 @@ import dataclasses
 import fnmatch
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from keras_attention.choices import check_choice, unknown
 from keras_attention.extras import require
 from keras_attention.layers.checks import positive_integer
-from keras_attention.saved_models.description import Description
+from keras_attention.saved_models.description import LOGITS, Description
 from keras_attention.saved_models.images import as_images
 from keras_attention.saved_models.logits import ends_in_softmax
 from keras_attention.saved_models.rewriting import as_functional
@@ -93,11 +92,12 @@ def export(
             mobile kernels take, such as a gate that is always zero, does so anyway,
             and the comparison names it.
         signature, input_name, output_names: names in the file; outputs are called
-            `"scores"` or, for several, as the network's.
+            `"scores"` or, for several, as the network's. All differ, and the signature
+            is not `"logits"`, which a SavedModel has beside it.
         labels: name of each class, for the file's metadata; by default those of the
             preprocessing.
         preprocessing: a `keras_attention.data.Preprocessing`, for the metadata.
-        overwrite: whether to replace what is at `path`.
+        overwrite: whether to replace a file, or the folder of a SavedModel, at `path`.
         verbose: whether to print what is done and the comparison.
 
     Returns:
@@ -107,7 +107,8 @@ def export(
         ValueError: an argument that does not fit, a network that cannot be exported
             (the message names the layer), too few images, or a file that is not
             within the bounds, which is then not left behind.
-        FileExistsError: there is something at `path`, and `overwrite` is False.
+        FileExistsError: there is something at `path`, and `overwrite` is False or it
+            is of another kind.
         OSError: `path` cannot be written.
         ImportError: a package is missing; the message says how to install it.
 
@@ -132,9 +133,10 @@ def export(
         preprocessing=None if preprocessing is None else preprocessing.to_dict(),
         float_layers=_float_layers(network, float_layers, precision),
     )
+    _check_names(description)
     calibration, checked = _images(description, representative_data, verification_data)
-    _check_place(path, overwrite)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+    _check_place(path, format, overwrite)
+    with _folder_in(path.parent) as folder:
         aside = Path(folder) / path.name
         _tell(verbose, f"{model.name}: writing {format}, {precision}")
         _write(aside, model, description, calibration)
@@ -205,6 +207,19 @@ def _name(argument: str, value) -> str:
             f"Received: {value!r}."
         )
     return value
+
+
+def _check_names(description: Description) -> None:
+    if description.signature == LOGITS:
+        raise ValueError(
+            f"`signature` must be another than {LOGITS!r}, which is taken."
+        )
+    if description.input_name in description.output_names:
+        raise ValueError(
+            "Input and outputs need different names. Received: "
+            f"input_name={description.input_name!r} and "
+            f"output_names={description.output_names}."
+        )
 
 
 def _output_names(network, names) -> tuple[str, ...]:
@@ -281,16 +296,32 @@ def _images(description, representative, verification):
     return None, random.astype("float32")
 
 
-def _check_place(path: Path, overwrite: bool) -> None:
+def _check_place(path: Path, format: str, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise FileExistsError(
             f"There is {path} already: choose another path, or replace it with "
             "overwrite=True (--overwrite)"
         )
+    folder = format == "saved_model"
+    known = (path / "saved_model.pb").exists() if folder else path.is_file()
+    if path.exists() and not known:
+        raise FileExistsError(
+            f"{path} is no {'SavedModel' if folder else 'file'}, and so is not "
+            "replaced: choose another path"
+        )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to write into")
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f"The folder {path.parent} cannot be written to")
+
+
+def _folder_in(parent: Path) -> tempfile.TemporaryDirectory:
+    try:
+        return tempfile.TemporaryDirectory(dir=parent, prefix=".export-")
+    except OSError as error:  # of rights, a full disk, …
+        raise type(error)(
+            f"The folder {parent} cannot be written to: {error.strerror}"
+        ) from error
 
 
 def _write(aside, model, description, calibration) -> None:
@@ -317,6 +348,11 @@ def _verified(aside, path, model, images, bounds) -> Verification:
 
 
 def _remedy(found: Verification) -> str:
+    if not (found.finite and np.isfinite(found.relative_error)):
+        return (
+            "Look for such a number in its weights (of float16, one above 65,504), or "
+            "compare on other images."
+        )
     if found.precision == "int8":
         return (
             "Calibrate by more and typical images (`representative_data`), use "
@@ -326,8 +362,8 @@ def _remedy(found: Verification) -> str:
 
 
 def _put(aside: Path, path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
+    if path.is_dir():  # which no rename replaces; it goes with the folder aside
+        os.replace(path, aside.with_name(f"{path.name}.old"))
     os.replace(aside, path)
 
 

@@ -19,7 +19,7 @@ def foldable_norms(config, layers):
 
     Args:
         config: `get_config()` of a functional model.
-        layers: {name: layer} of that model.
+        layers: {name: layer} of that model; operations that are no layers are none.
     """
     sources = {
         item["name"]: _sources(item["inbound_nodes"]) for item in config["layers"]
@@ -28,11 +28,12 @@ def foldable_norms(config, layers):
     used += _references(config["output_layers"])
     found = {}
     for name, calls in sources.items():
-        if not isinstance(layers[name], keras.layers.BatchNormalization):
+        norm = layers.get(name)
+        if not (isinstance(norm, keras.layers.BatchNormalization) and is_known(norm)):
             continue
         (before,) = calls[0] if len(calls) == len(calls[0]) == 1 else (None,)
         alone = used.count(before) == 1 and len(sources.get(before, ())) == 1
-        if alone and _takes(layers[before], layers[name]):
+        if alone and before in layers and _takes(layers[before], norm):
             found[name] = before
     return found
 
@@ -67,7 +68,14 @@ def scale_outputs(layer, scale, shift):
     layer.bias.assign(_array(layer.bias) * scale + shift)
 
 
+def is_known(layer):
+    """Whether no user's subclass computes something else by the same weights."""
+    return type(layer).__module__.partition(".")[0] in ("keras", "keras_attention")
+
+
 def _takes(layer, norm):
+    if not (is_known(layer) or "scale_outputs" in vars(type(layer))):
+        return False
     if hasattr(layer, "scale_outputs"):
         axis = channel_axis(layer.data_format)
     elif isinstance(layer, _KERNELS) and layer.activation is keras.activations.linear:

@@ -4,6 +4,7 @@ import keras
 
 from keras_attention.saved_models.folding import (
     foldable_norms,
+    is_known,
     scale_and_shift,
     scale_outputs,
 )
@@ -72,7 +73,11 @@ def _copy(model, fold):
     norms = foldable_norms(_config(model), layers) if fold else {}
     with_bias = set(norms.values())
 
-    gone = {name for name, layer in layers.items() if isinstance(layer, _DROPOUTS)}
+    gone = {
+        name
+        for name, layer in layers.items()
+        if isinstance(layer, _DROPOUTS) and is_known(layer)
+    }
     gone.update(norms)
 
     def copy(layer):
@@ -112,24 +117,34 @@ def _again(layer, use_bias):
     if use_bias:
         config["use_bias"] = True
     try:
-        return type(layer).from_config(config)
+        copied = type(layer).from_config(config)
     except Exception as error:
         raise ValueError(
             f"Layer {layer.name!r} of the class {type(layer).__name__} cannot be made "
             f"again from its configuration: {error}"
         ) from error
+    copied.name = layer.name  # which its configuration may not hold
+    return copied
 
 
 def _carry(layer, copied):
-    """Put a layer's weights into its copy, which may have a bias more."""
-    values = {_below(layer, weight): weight for weight in layer.weights}
-    for weight in copied.weights:
-        value = values.get(_below(copied, weight))
-        if value is not None:
-            # By NumPy: on JAX the two would share an array that training gives away.
-            weight.assign(keras.ops.convert_to_numpy(value))
+    """Put a layer's weights into its copy, which may have biases more."""
+    pairs = zip(layer.weights, copied.weights, strict=False)
+    if len(layer.weights) < len(copied.weights):
+        targets = _by_path(copied)
+        pairs = ((weight, targets[path]) for path, weight in _by_path(layer).items())
+    for weight, target in pairs:
+        # By NumPy: on JAX the two would share an array that training gives away.
+        target.assign(keras.ops.convert_to_numpy(weight))
 
 
-def _below(layer, weight):
-    """The weight's path from its layer down."""
-    return weight.path.partition(f"{layer.name}/")[2]
+def _by_path(layer):
+    """{path below what all paths have in common: weight}."""
+    paths = [weight.path.split("/") for weight in layer.weights]
+    columns = zip(*(path[:-1] for path in paths), strict=False)
+    common = [len(set(column)) == 1 for column in columns]
+    depth = (*common, False).index(False)
+    return {
+        tuple(path[depth:]): weight
+        for path, weight in zip(paths, layer.weights, strict=True)
+    }

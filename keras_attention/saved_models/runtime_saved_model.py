@@ -7,9 +7,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_attention.saved_models.description import FILE, Description, missing
+from keras_attention.saved_models.description import (
+    FILE,
+    LOGITS,
+    Description,
+    missing,
+)
 from keras_attention.saved_models.runtime import Artifact
-from keras_attention.saved_models.tracing import LOGITS
 
 
 class SavedModel(Artifact):

@@ -7,9 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_attention.ops.exporting import exporting
-from keras_attention.saved_models.description import FILE, Description
-
-LOGITS = "logits"  # a classifier's second signature in a SavedModel
+from keras_attention.saved_models.description import FILE, LOGITS, Description
 
 
 def serving_function(form, description: Description, *, softmax: bool):

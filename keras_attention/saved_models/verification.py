@@ -116,6 +116,7 @@ class Verification:
         return dataclasses.asdict(self)
 
 
+@np.errstate(invalid="ignore")  # by numbers that are not finite, which are told
 def verify(artifact: Artifact | str | Path, model: keras.Model, data) -> Verification:
     """Run a file and its network on the same images, and compare.
 
@@ -150,15 +151,17 @@ def verify(artifact: Artifact | str | Path, model: keras.Model, data) -> Verific
         )
     compared = [artifact.logits(images)] if softmax else found
     given = [_softmax(expected[0])] if softmax else expected
-    classifier = len(expected) == 1 and expected[0].ndim == 2
+    classifier = (
+        len(expected) == 1 and expected[0].ndim == 2 and expected[0].shape[1] > 1
+    )
     return Verification(
         path=str(artifact.path),
         format=artifact.description.format,
         precision=artifact.description.precision,
         inputs=len(images),
         finite=all(bool(np.isfinite(array).all()) for array in [*found, *compared]),
-        max_difference=max(map(_max_difference, found, given)),
-        relative_error=max(map(_relative_error, compared, expected)),
+        max_difference=_worst(map(_max_difference, found, given)),
+        relative_error=_worst(map(_relative_error, compared, expected)),
         top1_agreement=_agreement(compared[0], expected[0]) if classifier else None,
         operators=artifact.operators(),
         slow_operators=artifact.slow_operators(),
@@ -210,6 +213,10 @@ def _relative_error(found, expected):
     norm = np.linalg.norm(expected)
     difference = np.linalg.norm(found - expected)
     return float(difference / norm) if norm else float(difference)
+
+
+def _worst(numbers):
+    return float(np.max(list(numbers)))  # which is NaN where one is
 
 
 def _agreement(found, expected):

@@ -278,6 +278,55 @@ def test_verify_counts_disagreement(files, model, images):
     assert "top-1 agreement" in report.failures(Bounds(np.inf, 1.0))[0]
 
 
+def two_outputs():
+    image = keras.Input(SHAPE)
+    pooled = keras.layers.GlobalAveragePooling2D()(image)
+    return keras.Model(image, [keras.layers.Dense(2, name=n)(pooled) for n in "ab"])
+
+
+@pytest.mark.parametrize("broken", ["a", "b"])
+def test_verify_does_not_miss_a_network_that_is_not_finite(broken, tmp_path):
+    """Of two outputs, whichever: one is equal, one has no number to be equal to."""
+    model = two_outputs()
+    export(model, tmp_path / "x", verbose=False)
+    model.get_layer(broken).bias.assign([np.nan, 0])
+    report = verify(tmp_path / "x", model, images_for(model, 8))
+    assert report.finite
+    assert np.isnan([report.relative_error, report.max_difference]).all()
+    assert report.failures(Bounds(1.0, 0.0))
+
+
+def test_one_number_has_no_most_probable_class(tmp_path):
+    image = keras.Input(SHAPE)
+    pooled = keras.layers.GlobalAveragePooling2D()(image)
+    model = keras.Model(image, keras.layers.Dense(1, "sigmoid")(pooled))
+    report = export(model, tmp_path / "x", verbose=False)
+    assert report.top1_agreement is None
+
+
+def test_a_saved_model_is_replaced_whole(tmp_path):
+    """Also by way of a link, behind which all stays."""
+    model = two_outputs()
+    export(model, tmp_path / "real", verbose=False)
+    (tmp_path / "real" / "old").write_text("old")
+    (tmp_path / "x").symlink_to(tmp_path / "real")
+    for path in (tmp_path / "x", tmp_path / "real"):
+        assert (tmp_path / "real" / "old").exists()
+        export(model, path, overwrite=True, verbose=False)
+        assert not path.is_symlink()
+        assert not (path / "old").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["real", "x"]
+
+
+def test_operations_that_are_no_layers(tmp_path):
+    image = keras.Input(SHAPE)
+    x = keras.layers.Conv2D(4, 3)(image + 1)
+    x = keras.layers.BatchNormalization()(keras.ops.relu(x))
+    model = settle(keras.Model(image, keras.ops.mean(x, axis=(1, 2)) * 2))
+    report = export(model, tmp_path / "x.tflite", "litert", verbose=False)
+    assert report.relative_error < 1e-5
+
+
 def test_verify_needs_eight_images_of_this_network(files, model, images):
     path, _ = files["litert", "float32"]
     with pytest.raises(ValueError, match="At least 8 images .* Received: 7"):

@@ -1,6 +1,8 @@
 """Every way to get an export wrong: a clear error, and nothing left behind."""
 
+import errno
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -63,6 +65,11 @@ WRONG = {
     "batch_size": ({"batch_size": 0}, "`batch_size` must be an integer"),
     "name": ({"input_name": "my image"}, "`input_name` is a name.*'my image'"),
     "output_names": ({"output_names": ["a", "b"]}, "a name for each of 1 outputs"),
+    "signature_of_the_logits": ({"signature": "logits"}, "another than 'logits'"),
+    "one_name_for_both": (
+        {"input_name": "x", "output_names": ["x"]},
+        r"need different names.*input_name='x' and output_names=\('x',\)",
+    ),
     "labels": ({"labels": ["cat", "dog"]}, r"\(None, 10\). Received: 2 labels"),
     "float_layers": (
         {
@@ -122,6 +129,23 @@ def test_what_is_there_is_not_replaced_unasked(model, folder):
         export(model, folder / "there.tflite", "litert")
 
 
+def test_what_is_of_another_kind_is_never_replaced(model, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for name in ("folder", "x.tflite"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "photo").write_text("mine")
+    for name, format, kind in (
+        ("file", "saved_model", "SavedModel"),
+        ("folder", "saved_model", "SavedModel"),
+        ("x.tflite", "litert", "file"),
+    ):
+        with pytest.raises(FileExistsError, match=f"{name} is no {kind}, and so is"):
+            export(model, tmp_path / name, format, overwrite=True, verbose=False)
+    for name in ("file", "folder/photo", "x.tflite/photo"):
+        assert (tmp_path / name).read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_a_folder_that_is_not_there(model, folder):
     with pytest.raises(FileNotFoundError, match="no folder .*nowhere"):
         export(model, folder / "nowhere" / "x.tflite", "litert")
@@ -134,6 +158,19 @@ def test_a_folder_that_cannot_be_written_to(model, folder, monkeypatch):
     monkeypatch.setattr(exporting.os, "access", lambda path, mode: False)
     with pytest.raises(PermissionError, match="cannot be written to"):
         export(model, folder / "x.tflite", "litert")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC])
+def test_a_folder_that_takes_no_more(number, model, folder, monkeypatch):
+    """The system's reason and kind of error, of the folder that the user knows."""
+
+    def refuse(dir, prefix):
+        raise OSError(number, "for a reason", f"{dir}/{prefix}1a2b")
+
+    monkeypatch.setattr(exporting.tempfile, "TemporaryDirectory", refuse)
+    with pytest.raises(OSError, match="cannot be written to: for a reason$") as info:
+        export(model, folder / "x.tflite", "litert")
+    assert type(info.value) is type(OSError(number, ""))
 
 
 @pytest.mark.parametrize(
@@ -181,6 +218,21 @@ def test_a_file_beyond_its_bounds_is_not_kept(model, folder):
             bounds=Bounds(1e-9, 0.0),
             verbose=False,
         )
+
+
+@tensorflow_only
+def test_numbers_that_are_not_finite_have_their_own_remedy(folder):
+    """Wider bounds would not accept them. NumPy does not warn of them as well."""
+    model = image_model((4, 4, 3))
+    scaled = keras.layers.Rescaling(np.inf)(model.output)
+    broken = keras.Model(model.input, scaled, name="broken")
+    message = "'broken' does: an output is not a finite number, on 16 .* Look for such"
+    with (
+        warnings.catch_warnings(action="error", category=RuntimeWarning),
+        pytest.raises(ValueError, match=message) as info,
+    ):
+        export(broken, folder / "x", verbose=False)
+    assert "bounds" not in str(info.value)
 
 
 class Odd(keras.layers.Layer):

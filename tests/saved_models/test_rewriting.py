@@ -12,6 +12,7 @@ from keras_attention.ops.exporting import exporting, is_exporting
 from keras_attention.ops.pooling import adaptive_average_pool2d
 from keras_attention.ops.sample_conv.cost import machine
 from keras_attention.saved_models.folding import scale_and_shift, scale_outputs
+from keras_attention.saved_models.logits import ends_in_softmax, without_softmax
 from keras_attention.saved_models.rewriting import export_form, float32_form
 
 SHAPE = (9, 8, 16)
@@ -161,6 +162,118 @@ def test_a_norm_that_cannot_be_folded_stays(build, rng):
     assert norms(compare(model, images)) == ["norm"]
 
 
+class OwnNorm(keras.layers.BatchNormalization):
+    def call(self, inputs, **kwargs):
+        return keras.ops.tanh(super().call(inputs, **kwargs))
+
+
+class OwnConv(keras.layers.Conv2D):
+    def call(self, inputs):
+        return keras.ops.tanh(super().call(inputs))
+
+
+class OwnAugmented(AttentionAugmentedConv2D):
+    def call(self, inputs):
+        return keras.ops.tanh(super().call(inputs))
+
+
+OWN = {
+    "norm": lambda: (keras.layers.Conv2D(6, 3), OwnNorm(name="norm")),
+    "conv": lambda: (OwnConv(6, 3), norm()),
+    "aa": lambda: (
+        OwnAugmented(
+            12, 3, padding="same", key_depth=8, value_depth=4, num_heads=2, name="aa"
+        ),
+        norm(),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_a_users_subclass_is_not_folded(kind, rng):
+    """It computes more than the layer whose weights it has."""
+    model, images = chain(rng, *OWN[kind]())
+    assert norms(compare(model, images)) == ["norm"]
+
+
+def test_a_users_layer_that_can_scale_its_outputs_is_folded(rng):
+    class Shift(keras.layers.Layer):
+        data_format = "channels_last"
+
+        def __init__(self, use_bias=False, **kwargs):
+            super().__init__(**kwargs)
+
+        def build(self, shape):
+            self.scale, self.shift = (
+                self.add_weight(shape=shape[-1:], initializer=initial, name=initial)
+                for initial in ("ones", "zeros")
+            )
+
+        def call(self, inputs):
+            return inputs * self.scale + self.shift
+
+        def scale_outputs(self, scale, shift):
+            self.shift.assign(self.shift * scale + shift)
+            self.scale.assign(self.scale * scale)
+
+    model, images = chain(rng, Shift(), norm())
+    assert norms(compare(model, images)) == []
+
+
+def test_a_users_subclass_of_dropout_stays(rng):
+    class Halving(keras.layers.Dropout):
+        def call(self, inputs, training=False):
+            return 0.5 * super().call(inputs, training=training)
+
+    compare(*chain(rng, Halving(0.3)))
+
+
+def test_operations_that_are_no_layers(rng):
+    """Before a norm, behind a convolution with one, and as the output."""
+
+    def build(image):
+        x = norm()(keras.ops.relu(image + 1))
+        folded = keras.layers.BatchNormalization(name="folded")
+        return folded(keras.layers.Conv2D(16, 1)(x)) * 2 + image
+
+    model, images = branched(rng, build)
+    assert norms(compare(model, images)) == ["norm"]
+
+
+def dense(*layers):
+    """A network of vectors."""
+    image = x = keras.Input((4,))
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(image, x, name="own")
+
+
+def test_a_last_operation_that_is_no_layer_is_no_softmax_layer():
+    model = dense(keras.layers.Dense(3), lambda x: x + 1)
+    assert not ends_in_softmax(model)
+
+
+def test_a_softmax_in_a_users_subclass_is_not_taken_apart():
+    """Its logits are not those of the class above."""
+
+    class Tempered(keras.layers.Softmax):
+        def call(self, inputs):
+            return super().call(inputs / 2)
+
+    class Cosine(keras.layers.Dense):
+        def call(self, inputs):
+            return super().call(keras.ops.normalize(inputs))
+
+    class Doubled(keras.layers.Activation):
+        def call(self, inputs):
+            return super().call(2 * inputs)
+
+    assert not ends_in_softmax(dense(keras.layers.Dense(3), Tempered()))
+    for last in (Cosine(3, activation="softmax"), Doubled("softmax")):
+        with pytest.raises(ValueError, match=f"inside '{last.name}', of the class"):
+            without_softmax(dense(last))
+
+
 def test_whole_networks(rng):
     """By the logits; every norm of a MobileNet but those inside attentions is gone."""
     model = applications.MobileNet(
@@ -275,6 +388,33 @@ def test_a_layer_without_a_configuration_is_named(rng):
     model, _ = chain(rng, Forgetful(object(), name="odd"))
     with pytest.raises(ValueError, match="'odd' of the class Forgetful cannot be made"):
         export_form(model)
+
+
+class Scaled(keras.layers.Layer):
+    """Weights without names: Keras counts them through, a copy's too."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=shape[-1:], initializer="zeros")
+        self.offset = self.add_weight(shape=shape[-1:], initializer="zeros")
+
+    def call(self, inputs):
+        return inputs * self.factor + self.offset
+
+
+def test_weights_without_names_are_carried_in_order(rng):
+    compare(*chain(rng, Scaled(name="scaled")))
+
+
+def test_a_layer_whose_configuration_has_no_name_keeps_it(rng):
+    """The class forgot that of the class above."""
+
+    class Plain(Scaled):
+        def get_config(self):
+            return {}
+
+    model, images = chain(rng, Plain(), keras.layers.ReLU(), Plain(name="last"))
+    form = compare(model, images)
+    assert [layer.name for layer in form.layers[1:]] == ["plain", "re_lu", "last"]
 
 
 @pytest.mark.parametrize(
