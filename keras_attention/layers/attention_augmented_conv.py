@@ -193,6 +193,12 @@ class AttentionAugmentedConv2D(keras.layers.Layer):
         query, key, _ = self._query_key_value(inputs)
         return self._weights(query, key, *self._output_size(inputs))
 
+    def attention_maps(self, inputs):
+        """`{"positions": (batch, heads, H', W', H', W')}`: query, then key position."""
+        size = self._output_size(inputs)
+        shape = (-1, self.num_heads, *size, *size)
+        return {"positions": ops.reshape(self.attention_map(inputs), shape)}
+
     def call(self, inputs):
         height, width = self._output_size(inputs)
         query, key, value = self._query_key_value(inputs)

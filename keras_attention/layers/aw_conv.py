@@ -104,6 +104,10 @@ class AWConv2D(Conv2D):
         maps = ops.sigmoid(self.norm2(self.pointconv2(hidden), training=training))
         return ops.reshape(maps, (-1, *self.kernel_size, self.maps, self.filters))
 
+    def attention_maps(self, inputs):
+        """`{"kernel": (batch, kh, kw, C1 / r_C1, C2)}`: `attention_map` by its kind."""
+        return {"kernel": self.attention_map(inputs)}
+
     def call(self, inputs, training=None):
         outputs = self.convolution_op(inputs, self.kernel, training)
         if self.use_bias:

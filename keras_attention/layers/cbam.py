@@ -104,6 +104,25 @@ class CBAM(Gate):
         gate = first.attention_map(inputs)
         return gate * second.attention_map(inputs * gate)
 
+    def attention_maps(self, inputs):
+        """Both parts' maps, `"channel"` and `"spatial"`, the first one first.
+
+        In series the second part sees the input times the first's map. The order
+        `"sum"`, and a subclass with a map of its own, have the one of `Gate`.
+        """
+        own_map = type(self).attention_map is not CBAM.attention_map
+        if own_map or self.order == "sum":
+            return super().attention_maps(inputs)
+        channel = self.channel_attention.attention_map
+        spatial = self.spatial_attention.attention_map
+        if self.order == "parallel":
+            return {"channel": channel(inputs), "spatial": spatial(inputs)}
+        if self.order == "channel_spatial":
+            gate = channel(inputs)
+            return {"channel": gate, "spatial": spatial(inputs * gate)}
+        gate = spatial(inputs)
+        return {"spatial": gate, "channel": channel(inputs * gate)}
+
     def call(self, inputs):
         if self.order == "parallel":
             return super().call(inputs)

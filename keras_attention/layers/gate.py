@@ -39,6 +39,27 @@ class Gate(keras.layers.Layer):
         """The map that multiplies `inputs`, with values in (0, 1)."""
         raise NotImplementedError("a subclass computes its map")  # abstract
 
+    def attention_maps(self, inputs):
+        """`attention_map` of every image as {its kind: map}, in the layer's layout.
+
+        The kinds are `"channel"`, (batch, 1, 1, C), `"spatial"`, (batch, H, W, 1), and
+        `"volume"`, (batch, H, W, C). A subclass of several maps gives each of them.
+        """
+        attention = self.attention_map(inputs)
+        kind = self._kind(attention, inputs)
+        shape = list(ops.shape(inputs))
+        ones = {"channel": self.spatial_axes, "spatial": (self.channel_axis,)}
+        for axis in ones.get(kind, ()):
+            shape[axis] = 1
+        return {kind: ops.broadcast_to(attention, shape)}
+
+    def _kind(self, attention, inputs):
+        by_place = any(attention.shape[axis] != 1 for axis in self.spatial_axes)
+        if attention.shape[self.channel_axis] != 1:
+            return "volume" if by_place else "channel"
+        one_place = all(inputs.shape[axis] == 1 for axis in self.spatial_axes)
+        return "spatial" if by_place or one_place else "channel"
+
     def call(self, inputs):
         return inputs * self.attention_map(inputs)
 
