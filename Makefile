@@ -23,9 +23,9 @@ test-all: $(VENV)/.installed-test
 	KERAS_BACKEND=tensorflow $(PYTEST)
 	KERAS_BACKEND=jax $(PYTEST)
 
-# Debian's Chromium for tests/reports/test_browser.py, which are skipped without it.
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo -n)
-APT_GET := DEBIAN_FRONTEND=noninteractive apt-get -qq
+# Debian's Chromium for tests/reports/test_browser.py, which is skipped without it.
+SUDO = $(if $(filter 0,$(shell id -u)),,sudo -n)
+APT_GET = DEBIAN_FRONTEND=noninteractive apt-get -qq
 browser:
 	@if command -v chromium > /dev/null; then \
 		echo "browser: $$(command -v chromium) is there"; \

@@ -240,6 +240,20 @@ def test_a_phone_does_not_scroll_sideways(opened):
     assert body.evaluate("each => each.scrollWidth <= each.clientWidth")
 
 
+def test_names_of_rows_stay_in_sight_while_a_table_scrolls(opened):
+    page = opened(viewport=PHONE)
+    page.locator(".scroll").first.evaluate("each => { each.scrollLeft = 100; }")
+    for place in ("thead th:first-child button", "tbody th"):
+        on_top = page.locator(place).first.evaluate(
+            """each => {
+                const {x, y, width, height} = each.getBoundingClientRect();
+                const [left, top] = [x + width / 2, y + height / 2];
+                return left > 0 && document.elementFromPoint(left, top) === each;
+            }"""
+        )
+        assert on_top, place
+
+
 def test_printed_each_image_has_its_answers(opened):
     page = opened()
     answers = page.locator(".answers").first
