@@ -12,8 +12,10 @@ from keras_attention.cli import (
     compare,
     derive,
     evaluate,
+    explain,
     export,
     predict,
+    report,
     search,
     study,
     summary,
@@ -33,6 +35,8 @@ COMMANDS = (
     export,
     benchmark,
     study,
+    explain,
+    report,
 )
 USER_ERRORS = (ValueError, ImportError, OSError, FloatingPointError)
 FAILED = 2

@@ -18,6 +18,7 @@ from keras_attention.reports.page import (
 )
 from keras_attention.reports.rendering import render, write_page
 from keras_attention.reports.svg import themed_figure, to_svg
+from keras_attention.reports.writing import write_report
 
 __all__ = [
     "Cell",
@@ -38,4 +39,5 @@ __all__ = [
     "themed_figure",
     "to_svg",
     "write_page",
+    "write_report",
 ]

@@ -42,6 +42,18 @@ def read(path: Path) -> list[dict[str, float]]:
         return [_numbers(row) for row in csv.DictReader(file)]
 
 
+def read_some(path: Path) -> list[dict[str, float]]:
+    """As `read`, of a history that has an epoch at least.
+
+    Raises:
+        FileNotFoundError: it has none, or is not there.
+    """
+    rows = read(path)
+    if not rows:
+        raise FileNotFoundError(f"There is no finished epoch in {path}")
+    return rows
+
+
 def forget_after(path: Path, epoch: int) -> None:
     """Drop the rows of epochs from `epoch` (counted from 0) on.
 

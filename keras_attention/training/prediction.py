@@ -68,7 +68,7 @@ def predict(
     found = []
     for start in range(0, len(paths), BATCH):
         batch = [str(path) for path in paths[start : start + BATCH]]
-        images = np.stack([_input(path, preprocessing) for path in batch])
+        images = np.stack([read_input(path, preprocessing) for path in batch])
         scores = predict_batch(model, images)
         probabilities = _softmax(scores) if gives_logits(model) else scores
         found += [
@@ -78,7 +78,13 @@ def predict(
     return found
 
 
-def _input(path: str, preprocessing: Preprocessing) -> np.ndarray:
+def read_input(path: str, preprocessing: Preprocessing) -> np.ndarray:
+    """An image file as a network takes it, float32 `[height, width, channels]`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no image; the message names it.
+    """
     image = read_image(path, preprocessing.channels)
     return preprocessing.normalize(preprocessing.fit_size(image)).numpy()
 

@@ -105,28 +105,43 @@ def curves(trajectory: Trajectory):
 
 
 def heat_map(trajectory: Trajectory, chosen: dict[str, str]):
-    """Mixed layers × operations at the end, p written in each field.
+    """A figure of `draw_heat_map`.
 
     Args:
         trajectory: of one site.
         chosen: {label: the operation chosen there}, shown beside the label.
     """
-    p = trajectory.p[-1]
-    rows, columns = p.shape
+    rows, columns = trajectory.p.shape[1:]
     figure = _figure(figsize=(1.1 * columns + 3.2, 0.42 * rows + 1.4))
-    panel = figure.subplots()
-    image = panel.imshow(p, vmin=0, vmax=1, cmap=MATRIX, aspect="auto")
-    panel.set_xticks(range(columns), trajectory.symbols)
+    draw_heat_map(figure.subplots(), trajectory, chosen)
+    return figure
+
+
+def draw_heat_map(
+    axes, trajectory: Trajectory, chosen: dict[str, str] | None = None
+) -> np.ndarray:
+    """Mixed layers × operations at the end, p written in each field.
+
+    Args:
+        axes: of matplotlib.
+        trajectory, chosen: as for `heat_map`.
+
+    Returns:
+        p, `[layers, operations]`.
+    """
+    p, chosen = trajectory.p[-1], chosen or {}
+    image = axes.imshow(p, vmin=0, vmax=1, cmap=MATRIX, aspect="auto")
+    axes.set_xticks(range(p.shape[1]), trajectory.symbols)
     labels = [
         f"{label} → {chosen[label]}" if label in chosen else label
         for label in trajectory.labels
     ]
-    panel.set_yticks(range(rows), labels)
-    for i, k in np.ndindex(rows, columns):
+    axes.set_yticks(range(p.shape[0]), labels)
+    for i, k in np.ndindex(p.shape):
         colour = "black" if p[i, k] > BRIGHT else "white"
-        panel.text(k, i, f"{p[i, k]:.2f}", color=colour, ha="center", va="center")
-    figure.colorbar(image, label="p = softmax(α)")
-    return figure
+        axes.text(k, i, f"{p[i, k]:.2f}", color=colour, ha="center", va="center")
+    axes.figure.colorbar(image, ax=axes, label="p = softmax(α)")
+    return p
 
 
 def _title(folder: Path) -> str:
