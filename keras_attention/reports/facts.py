@@ -39,21 +39,14 @@ def about_sessions(record: Mapping) -> Facts:
     """When, by which commands and with which versions; the machine of this report."""
     sessions = record["sessions"]
     last = sessions[-1]
-    commands = dict.fromkeys(
-        session["command"] or "from Python" for session in sessions
-    )
-    versions = ", ".join(f"{k} {v}" for k, v in last["versions"].items() if v)
-    return Facts(
-        "How it was run",
-        {
-            "command": "\n".join(commands),
-            "started": sessions[0]["started"],
-            "sessions": str(len(sessions)),
-            "backend": last["backend"],
-            "versions": versions,
-            "machine of this report": machine(()),
-        },
-    )
+    pairs = {
+        f"session {i}, {session['started']}": session["command"] or "from Python"
+        for i, session in enumerate(sessions, 1)
+    }
+    versions = [f"{name} {each}" for name, each in last["versions"].items() if each]
+    pairs |= {"backend": last["backend"], "versions": ", ".join(versions)}
+    pairs["machine of this report"] = machine(())
+    return Facts("How it was run", pairs)
 
 
 def _shown(value) -> str:

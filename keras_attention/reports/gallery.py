@@ -15,8 +15,7 @@ from keras_attention.data import ImageData
 from keras_attention.extras import require
 from keras_attention.reports.page import Gallery, Item, Panel, Picture
 from keras_attention.training import load_trained
-from keras_attention.training.compilation import gives_logits
-from keras_attention.training.evaluation import predict_batch
+from keras_attention.training.prediction import probabilities
 from keras_attention.visualization.explaining import KINDS, Explanation, explain
 from keras_attention.visualization.overlays import overlay
 from keras_attention.visualization.sublayers import sublayers
@@ -110,10 +109,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def _explained(model: keras.Model, shown: Shown, verbose: int) -> Explained:
-    scores = predict_batch(model, shown.inputs)
-    if gives_logits(model):
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        scores = powers / powers.sum(axis=1, keepdims=True)
+    scores = probabilities(model, shown.inputs)
     plain = not any(hasattr(layer, "attention_maps") for layer in sublayers(model))
     kinds = KINDS[1:] if plain else KINDS
     return Explained(scores, explain(model, shown.inputs, kinds=kinds, verbose=verbose))

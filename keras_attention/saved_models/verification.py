@@ -14,6 +14,7 @@ import numpy as np
 from keras_attention.saved_models.logits import ends_in_softmax, without_softmax
 from keras_attention.saved_models.rewriting import as_functional, float32_form
 from keras_attention.saved_models.runtime import Artifact, load
+from keras_attention.training.prediction import softmax as probability
 
 LEAST_INPUTS = 8
 
@@ -150,7 +151,7 @@ def verify(artifact: Artifact | str | Path, model: keras.Model, data) -> Verific
             f"network {shapes[1]}."
         )
     compared = [artifact.logits(images)] if softmax else found
-    given = [_softmax(expected[0])] if softmax else expected
+    given = [probability(expected[0])] if softmax else expected
     classifier = (
         len(expected) == 1 and expected[0].ndim == 2 and expected[0].shape[1] > 1
     )
@@ -197,11 +198,6 @@ def _quiet_tensorflow():
 def _outputs(artifact, images):
     outputs = artifact.predict(images)
     return list(outputs.values()) if isinstance(outputs, dict) else [outputs]
-
-
-def _softmax(logits):
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def _max_difference(found, expected):

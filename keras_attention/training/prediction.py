@@ -69,13 +69,21 @@ def predict(
     for start in range(0, len(paths), BATCH):
         batch = [str(path) for path in paths[start : start + BATCH]]
         images = np.stack([read_input(path, preprocessing) for path in batch])
-        scores = predict_batch(model, images)
-        probabilities = _softmax(scores) if gives_logits(model) else scores
         found += [
             _prediction(path, row, preprocessing.class_names, top)
-            for path, row in zip(batch, probabilities, strict=True)
+            for path, row in zip(batch, probabilities(model, images), strict=True)
         ]
     return found
+
+
+def probabilities(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Of every class, float32 `[batch, classes]`, also where a model gives logits.
+
+    Raises:
+        ValueError: the model is no classifier, or an output is not a finite number.
+    """
+    scores = predict_batch(model, images)
+    return softmax(scores) if gives_logits(model) else scores
 
 
 def read_input(path: str, preprocessing: Preprocessing) -> np.ndarray:
@@ -89,7 +97,8 @@ def read_input(path: str, preprocessing: Preprocessing) -> np.ndarray:
     return preprocessing.normalize(preprocessing.fit_size(image)).numpy()
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
 
