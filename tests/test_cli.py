@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import keras_attention as ka
-from keras_attention import applications, cli, training
+from keras_attention import applications, cli, studies, training
 from keras_attention.data.preprocessing import Preprocessing
 from keras_attention.saved_models import load
 from keras_attention.tuning.genotype import Genotype
@@ -413,7 +413,12 @@ def test_errors_of_structures(
 
 @pytest.mark.parametrize(
     "argv",
-    [["search"], ["compare", "a b", "--uniform", "CA+SA", "--epochs", "3"], ["tune"]],
+    [
+        ["search"],
+        ["compare", "a b", "--uniform", "CA+SA", "--epochs", "3"],
+        ["tune"],
+        ["study", "ablation", "--model", "cnn3", "--seeds", "2", "--stem", "cifar"],
+    ],
 )
 def test_what_an_interruption_says_goes_on(capsys, monkeypatch, argv):
     """The command that is printed asks for the same, and to go on."""
@@ -426,6 +431,7 @@ def test_what_an_interruption_says_goes_on(capsys, monkeypatch, argv):
     monkeypatch.setattr("keras_attention.tuning.searching.search", interrupted)
     monkeypatch.setattr("keras_attention.tuning.comparison.compare", interrupted)
     monkeypatch.setattr("keras_attention.tuning.tuners.tune", interrupted)
+    monkeypatch.setattr(studies, "ablation", interrupted)
     monkeypatch.setattr(
         "keras_attention.tuning.contenders.candidates_of",
         lambda *args, **options: ([args, options], {}),
@@ -467,3 +473,84 @@ def test_tune_finds_a_network(capsys, tmp_path):
     assert status == 2 and "`models` is needed" in error
     status, _, error = run(capsys, *argv[:-1], tmp_path / "u", "--attentions", "sse")
     assert status == 2 and "'se'" in error and not (tmp_path / "u").exists()
+
+
+# -- pictures ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def digit(tmp_path):
+    path = tmp_path / "digit.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 10, 1), np.uint8)
+    path.write_bytes(tf.io.encode_png(pixels).numpy())
+    return path
+
+
+def test_explain(finished, digit, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    argv = ["--class", "3", "--layer", "stage1", "stage3", "--patch", "2", "--quiet"]
+    argv += ["--maps", "grad-cam", "occlusion", "--out", tmp_path / "seen"]
+    status, out, _ = run(capsys, "explain", finished / "best.keras", digit, *argv)
+    assert (status, out) == (0, f"{tmp_path / 'seen' / 'digit.png'}\n")
+    assert (tmp_path / "seen" / "digit.png").exists()
+
+
+def test_report(finished, tmp_path, capsys):
+    pytest.importorskip("jinja2")
+    page = tmp_path / "page.html"
+    argv = ["--images", "1", "--quiet", "--out", page]
+    status, out, _ = run(capsys, "report", finished, *argv)
+    assert (status, out.splitlines()[-1]) == (0, str(page))
+    assert "cifarresnet-8" in page.read_text()
+
+
+def test_a_study_goes_on_where_it_was(tmp_path, capsys):
+    argv = ["study", "ablation", "--model", "cnn3", "--data", "digits", "--quiet"]
+    argv += [
+        "--recipe",
+        "quick",
+        "--epochs",
+        "1",
+        "--limit",
+        "64",
+        "--batch-size",
+        "32",
+    ]
+    argv += ["--out", tmp_path / "s"]
+    status, first, _ = run(capsys, *argv, "--forms", "spatial", "--seeds", "1")
+    assert status == 0 and "| cnn3-spatial | 1 |" in first
+    forms = ["--forms", "none", "spatial", "--seeds", "1", "--resume"]
+    status, both, _ = run(capsys, *argv, *forms)
+    assert status == 0 and "| cnn3-none | 1 |" in both
+    assert first.splitlines()[2] in both  # the run that was there is not done again
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["explain", "{run}", "{run}/run.json"], "run.json cannot be decoded"),
+        (["explain", "{run}", "{digit}", "--class", "ten"], "Unknown class"),
+        (["explain", "{run}", "{digit}", "--maps", "cam"], "'grad-cam'"),
+        (["explain", "{run}", "{digit}", "--layer", "stage4"], "'stage4'"),
+        (["explain", "{run}", "{digit}", "--patch", "9"], "`patch` must fit"),
+        (["explain", "{new}", "{digit}"], "holds no run"),
+        (["report", "{new}"], "holds no run"),
+        (["report", "{run}", "--images", "-1"], "`images` must be at least 0"),
+        (["report", "{run}", "--out", "{new}/x/y.html", "--images", "0"], "new/x"),
+        (["study", "ablation", "--out", "{new}"], "`data` is needed"),
+        (
+            ["study", "ablation", "--out", "{new}", "--data", "digits", "--forms", "x"],
+            "Unknown form: received 'x'",
+        ),
+        (
+            ["study", "ablation", "--out", "{run}", "--data", "digits"],
+            "already holds a run",
+        ),
+    ],
+)
+def test_errors_of_pictures(finished, digit, tmp_path, capsys, argv, message):
+    pytest.importorskip("matplotlib")
+    names = {"new": tmp_path / "new", "run": finished, "digit": digit}
+    status, _, error = run(capsys, *(each.format(**names) for each in argv))
+    assert status == 2 and message in error
+    assert error.count("\n") == 1 and not (tmp_path / "new").exists()
