@@ -11,6 +11,7 @@ from keras_attention.extras import require
 __all__ = ["draw_histograms"]
 
 BINS = 40
+NAMED = 10
 DEPTH = "viridis"  # the first layer dark, the last one bright
 
 
@@ -44,8 +45,17 @@ def draw_histograms(
     axes.set_xlabel("gate")
     axes.set_ylabel(f"% of the values, in bins of {1 / bins:.3g}")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=7, ncols=1 + len(found) // 9)
+    _name_layers(axes, list(found))
     return found
+
+
+def _name_layers(axes, names: list[str]) -> None:
+    """All of a few layers; the first and the last of many, which the colours order."""
+    lines, _ = axes.get_legend_handles_labels()
+    if len(names) > NAMED:
+        lines = [lines[0], lines[-1]]
+        names = [f"first: {names[0]}", f"last of {len(names)}: {names[-1]}"]
+    axes.legend(lines, names, frameon=False, fontsize=7)
 
 
 def _percent(name: str, values, edges: np.ndarray) -> np.ndarray:

@@ -8,12 +8,13 @@ from keras_attention.extras import require
 from keras_attention.visualization.explaining import Explanation, Heat
 from keras_attention.visualization.histograms import draw_histograms
 from keras_attention.visualization.overlays import draw_overlay
-from keras_attention.visualization.style import HEAT, SIGNED
 
 __all__ = ["draw_explanation"]
 
-COLUMNS = 4
-PANEL = 2.6  # inches
+COLUMNS = 6
+PANEL = 2.0  # inches
+BELOW = 2.6  # of the histograms
+FONT = 8
 
 
 def draw_explanation(explanation: Explanation, image: np.ndarray, title: str):
@@ -32,34 +33,42 @@ def draw_explanation(explanation: Explanation, image: np.ndarray, title: str):
     """
     module = require("matplotlib.figure", extra="viz", purpose="Drawing maps")
     count = 1 + len(explanation.heats)
-    columns = min(COLUMNS, count)
+    columns = min(COLUMNS, max(3, count))
     rows = -(-count // columns)
-    gates = bool(explanation.gates)
+    heights = [1.25 * PANEL] * rows + [BELOW] * bool(explanation.gates)
     figure = module.Figure(
-        figsize=(PANEL * columns, PANEL * (rows + gates) + 0.4), layout="constrained"
+        figsize=(PANEL * columns, sum(heights) + 0.5), layout="constrained"
     )
-    figure.suptitle(title, fontsize=10)
-    grid = figure.add_gridspec(rows + gates, columns)
+    figure.suptitle(title, fontsize=FONT + 2)
+    grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     places = [figure.add_subplot(grid[i // columns, i % columns]) for i in range(count)]
     places[0].imshow(np.repeat(image, 3, -1) if image.shape[-1] == 1 else image)
-    places[0].set_title("what the network sees", fontsize=9)
+    places[0].set_title("what the\nnetwork sees", fontsize=FONT)
     places[0].set_axis_off()
     for axes, heat in zip(places[1:], explanation.heats, strict=True):
-        _draw_heat(figure, axes, image, heat)
-    if gates:
+        _draw_heat(axes, image, heat)
+    if explanation.gates:
         draw_histograms(figure.add_subplot(grid[rows, :]), explanation.gates)
     return figure
 
 
-def _draw_heat(figure, axes, image, heat: Heat) -> None:
+def _draw_heat(axes, image, heat: Heat) -> None:
     values = heat.values
-    most = float(np.abs(values).max()) or 1.0
+    most = float(np.abs(values).max())
     limits = (-most, most) if heat.signed else (float(values.min()), most)
-    draw_overlay(axes, image, values, heat.title, limits=limits, signed=heat.signed)
-    scale = require("matplotlib.cm", extra="viz", purpose="Drawing maps")
-    colors = require("matplotlib.colors", extra="viz", purpose="Drawing maps")
-    mappable = scale.ScalarMappable(
-        colors.Normalize(*limits), SIGNED if heat.signed else HEAT
+    draw_overlay(axes, image, values, limits=limits, signed=heat.signed)
+    axes.set_title(_in_lines(heat.title), fontsize=FONT)
+    scale = f"{limits[0]:.3g} to {limits[1]:.3g}"
+    axes.text(
+        *(0.5, -0.04, f"{scale}\n{heat.unit}"),
+        transform=axes.transAxes,
+        ha="center",
+        va="top",
+        fontsize=FONT - 1,
     )
-    bar = figure.colorbar(mappable, ax=axes, shrink=0.75, label=heat.unit)
-    bar.ax.tick_params(labelsize=7)
+
+
+def _in_lines(title: str) -> str:
+    """`"stage1_block1_attention, spatial"` as narrow as a panel."""
+    what, _, layer = title.partition(", ")
+    return f"{what.removesuffix('_attention')}\n{layer.removesuffix('_attention')}"
