@@ -87,11 +87,11 @@ def test_a_picture_has_every_map_and_the_gates(rng):
     (found,) = explain(small("aw_cbam"), images, verbose=0)
     figure = draw_explanation(found, np.zeros((16, 16, 1), "uint8"), "a title")
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
-    assert titles == ["what the network sees", *(heat.title for heat in found.heats)]
-    histogram = figure.axes[-1] if figure.axes[-1].patches else None
-    lines = [p for axes in figure.axes for p in axes.patches if hasattr(p, "get_data")]
-    assert histogram is None or lines
-    assert len(lines) == 6  # a kernel map and a channel gate in each stage
+    spatial = [f"stage{s}_block1\nspatial" for s in (1, 2, 3)]
+    first = ["what the\nnetwork sees", "Grad-CAM\nstage3_block1_pool", "occlusion\n"]
+    assert titles == [*first, *spatial]
+    # A kernel map and a channel gate in each stage.
+    assert len(figure.axes[-1].patches) == len(found.gates) == 6
     assert figure.get_suptitle() == "a title"
 
 
