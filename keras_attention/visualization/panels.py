@@ -71,4 +71,4 @@ def _draw_heat(axes, image, heat: Heat) -> None:
 def _in_lines(title: str) -> str:
     """`"stage1_block1_attention, spatial"` as narrow as a panel."""
     what, _, layer = title.partition(", ")
-    return f"{what.removesuffix('_attention')}\n{layer.removesuffix('_attention')}"
+    return f"{what.removesuffix('_attention')}\n{layer}"
