@@ -168,6 +168,7 @@ class _Scorer(keras.Model):
         super().__init__(name="scorer", dtype="float32")
         self.model = model
         self._scores = scores
+        self.built = True  # or Keras runs it once more, to build it
         # XLA by device: with TensorFlow on a CPU it takes longer to compile than it
         # saves.
         self.compile(jit_compile="auto")
