@@ -22,6 +22,7 @@ from keras_attention.reports import (
     themed_figure,
     to_svg,
     write_page,
+    write_report,
 )
 
 playwright = pytest.importorskip(
@@ -112,7 +113,7 @@ def opened(browser, address):
     """Open the page: `opened(viewport=…, color_scheme=…)`; closed after the test."""
     contexts, faults = [], []
 
-    def open_page(**options):
+    def open_page(address=address, **options):
         contexts.append(browser.new_context(**({"viewport": DESKTOP} | options)))
         page = contexts[-1].new_page()
         page.on(
@@ -260,6 +261,25 @@ def test_printed_each_image_has_its_answers(opened):
     assert not answers.is_visible()
     page.emulate_media(media="print")
     assert answers.inner_text().split("\n")[:2] == ["none", "none says 0"]
+
+
+def test_the_report_of_a_study_is_sorted_and_opened(opened, study, tmp_path):
+    path = write_report(study, out=tmp_path / "study.html", images=2, verbose=0)
+    page = opened(path.as_uri(), viewport=PHONE)
+    head = page.get_by_role("button", name="trainable parameters")
+    names = ["cnn3-none", "cnn3-series"]
+    for expected in (names, names[::-1]):
+        head.click()
+        assert column(page, 1) == expected
+    page.get_by_role("button", name="1", exact=True).click()
+    viewer = page.locator("dialog")
+    assert viewer.locator(".panel h3").all_inner_texts() == names
+    series = viewer.locator(".panel").nth(1).locator("figcaption")
+    assert series.all_inner_texts()[1:3] == [
+        "occlusion",
+        "stage1_block1_attention, spatial",
+    ]
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
