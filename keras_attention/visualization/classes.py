@@ -91,7 +91,8 @@ def draw_class_accuracy(
     axes.set_ylabel("accuracy, %")
     axes.set_title("accuracy by class: mean and 95% interval over the seeds")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    if len(found) > 1:
+        axes.legend(frameon=False, fontsize=8)
     return found
 
 

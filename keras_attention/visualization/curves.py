@@ -76,6 +76,7 @@ def draw_probabilities(axes, p: np.ndarray, symbols: Sequence[str]) -> np.ndarra
     for k, symbol in enumerate(symbols):
         axes.plot(np.arange(len(p)), p[:, k], label=symbol, **line_style(k))
     axes.set_ylim(0, 1)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.spines[["top", "right"]].set_visible(False)
     return p
 
