@@ -491,8 +491,8 @@ def test_explain(finished, digit, tmp_path, capsys):
     argv = ["--class", "3", "--layer", "stage1", "stage3", "--patch", "2", "--quiet"]
     argv += ["--maps", "grad-cam", "occlusion", "--out", tmp_path / "seen"]
     status, out, _ = run(capsys, "explain", finished / "best.keras", digit, *argv)
-    assert (status, out) == (0, f"{tmp_path / 'seen' / 'digit.png'}\n")
-    assert (tmp_path / "seen" / "digit.png").exists()
+    assert (status, out) == (0, f"{tmp_path / 'seen' / 'digit.explained.png'}\n")
+    assert (tmp_path / "seen" / "digit.explained.png").exists()
 
 
 def test_report(finished, tmp_path, capsys):
@@ -516,13 +516,14 @@ def test_a_study_goes_on_where_it_was(tmp_path, capsys):
         "--batch-size",
         "32",
     ]
-    argv += ["--out", tmp_path / "s"]
+    argv += ["--images", "1", "--out", tmp_path / "s"]
     status, first, _ = run(capsys, *argv, "--forms", "spatial", "--seeds", "1")
     assert status == 0 and "| cnn3-spatial | 1 |" in first
     forms = ["--forms", "none", "spatial", "--seeds", "1", "--resume"]
     status, both, _ = run(capsys, *argv, *forms)
     assert status == 0 and "| cnn3-none | 1 |" in both
     assert first.splitlines()[2] in both  # the run that was there is not done again
+    assert "cnn3-none" in (tmp_path / "s" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

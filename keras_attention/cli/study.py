@@ -41,6 +41,7 @@ def add_command(commands) -> argparse.ArgumentParser:
     add("--model", nargs="+", help="networks (cnn3 resnet34)")
     add("--forms", nargs="+", help="of none, channel, spatial, parallel, series")
     add("--seeds", type=int, default=3, metavar="N", help="runs of each (3)")
+    add("--images", type=int, default=10, metavar="N", help="in the report (10)")
     add_data(parser)
     add_recipe(parser)
     return parser
@@ -62,3 +63,14 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> None:
             **present(arguments, SHARED),
         )
     )
+    _report(arguments)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from keras_attention.reports import write_report
+
+    verbose = 0 if arguments.quiet else 1
+    try:
+        print(write_report(arguments.out, images=arguments.images, verbose=verbose))
+    except ImportError as error:
+        print(f"There is no report: {error}")

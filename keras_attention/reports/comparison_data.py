@@ -12,11 +12,19 @@ import numpy as np
 from keras_attention.counting import Complexity, complexity
 from keras_attention.intervals import mean_and_interval
 from keras_attention.training import Evaluation, history, load_trained
-from keras_attention.training.files import read_json
+from keras_attention.training.files import naming, read_json
 from keras_attention.training.run_folder import read_run
-from keras_attention.tuning.comparison import EVALUATION, KIND, read_comparison
+from keras_attention.tuning.comparison import (
+    CANDIDATE,
+    EVALUATION,
+    KIND,
+    RUNS,
+    read_comparison,
+)
 
 __all__ = ["Variant", "read_variants"]
+
+HISTORY = "history.csv"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +58,12 @@ class Variant:
     @cached_property
     def histories(self) -> list[list[dict]]:
         """A row per epoch, for each run."""
-        return [history.read_some(folder / "history.csv") for folder in self.folders]
+        return [history.read_some(folder / HISTORY) for folder in self.folders]
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
         """On the test images, for each run."""
-        return [
-            Evaluation.from_dict(read_json(folder / EVALUATION))
-            for folder in self.folders
-        ]
+        return [_evaluation(folder / EVALUATION) for folder in self.folders]
 
     @cached_property
     def complexity(self) -> Complexity:
@@ -67,25 +72,25 @@ class Variant:
 
     def epoch_seconds(self) -> list[float]:
         """Each run's median, without its first epoch, which compiles."""
-        return [
-            float(np.median([row["seconds"] for row in rows[1:] or rows]))
-            for rows in self.histories
-        ]
+        found = []
+        for folder, rows in zip(self.folders, self.histories, strict=True):
+            with naming(folder / HISTORY):
+                seconds = [row["seconds"] for row in rows[1:] or rows]
+            found.append(float(np.median(seconds)))
+        return found
 
-    def difference(self, other: Variant) -> tuple[float, float | None]:
+    def difference(self, other: Variant) -> tuple[float, float | None] | None:
         """Top-1 error less the other's, by seed: mean and half of the 95% interval.
 
         Runs of one seed have the same images in the same order, so that what they
-        share does not blur the difference.
-
-        Raises:
-            ValueError: no seed in common.
+        share does not blur the difference. None without a seed in common.
         """
         own, others = (
             dict(zip(v.seeds, v.values("test_top1_error"), strict=True))
             for v in (self, other)
         )
-        return mean_and_interval([own[s] - others[s] for s in own if s in others])
+        common = [own[seed] - others[seed] for seed in own if seed in others]
+        return mean_and_interval(common) if common else None
 
 
 def read_variants(folder: Path) -> list[Variant]:
@@ -95,20 +100,28 @@ def read_variants(folder: Path) -> list[Variant]:
         FileNotFoundError: no comparison, no finished run, or a file is not there.
         ValueError: a file is damaged; the message names it.
     """
-    shared = read_run(folder, KIND)["training"]
-    rows = read_comparison(folder).rows
-    return [
-        _variant(folder, name, [r for r in rows if r["candidate"] == name], shared)
-        for name in dict.fromkeys(row["candidate"] for row in rows)
-    ]
+    shared = read_run(folder, KIND, ("training",))["training"]
+    by_name = {}
+    with naming(folder / RUNS):
+        for row in read_comparison(folder).rows:
+            by_name.setdefault(row["candidate"], []).append(row)
+    return [_variant(folder, name, rows, shared) for name, rows in by_name.items()]
 
 
 def _variant(folder: Path, name: str, rows: Sequence[dict], shared: dict) -> Variant:
-    stored = read_json(folder / name / "candidate.json")
-    return Variant(
-        name,
-        {**shared, **stored.get("options", {})}["model"],
-        stored["attention"],
-        tuple(rows),
-        tuple(folder / name / f"seed{row['seed']}" for row in rows),
-    )
+    path = folder / name / CANDIDATE
+    stored = read_json(path)
+    with naming(path):
+        return Variant(
+            name,
+            {**shared, **stored.get("options", {})}["model"],
+            stored["attention"],
+            tuple(rows),
+            tuple(folder / name / f"seed{row['seed']}" for row in rows),
+        )
+
+
+def _evaluation(path: Path) -> Evaluation:
+    content = read_json(path)
+    with naming(path):
+        return Evaluation.from_dict(content)

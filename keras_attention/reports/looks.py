@@ -17,11 +17,12 @@ __all__ = ["looks"]
 
 NOTE = (
     "Images of the {split} split, one of every class in turn, in storage order: they "
-    "were not chosen by what came out. Click on one for what each network ({seed}) "
-    "answers and looks at: Grad-CAM of its answer at its last layer, bright where it "
-    "speaks for the answer; occlusion, orange where covering lowers the answer's "
-    "probability and violet where it raises it; attention maps, bright where the gate "
-    "is open. Each map has its own scale."
+    "were not chosen by what came out. Click on one for what each network (of its "
+    "first run) answers and looks at: Grad-CAM of its answer at its last layer, "
+    "bright where it speaks for the answer; occlusion, orange where covering lowers "
+    "the answer's probability and violet where it raises it; attention maps, bright "
+    "where the gate is open, of self-attention where more is attended to. Each map "
+    "has its own scale."
 )
 
 
@@ -45,8 +46,7 @@ def looks(
     split = "test" if data.test is not None else "validation"
     shown = pick(data, images, split)
     found = explain_networks(networks, shown, verbose)
-    note = NOTE.format(split=split, seed=folder.name)
-    return [*_gates(found), gallery(found, shown, note)]
+    return [*_gates(found), gallery(found, shown, NOTE.format(split=split))]
 
 
 def _gates(found: Mapping[str, Explained]) -> list[Section]:

@@ -19,6 +19,7 @@ from keras_attention.visualization.curves import draw_curves
 
 __all__ = ["comparison_page"]
 
+FIELDS = ("data", "preprocessing", "recipe")  # of a run's record
 MEBIBYTE = 2**20
 METRICS = {
     "val_top1_error": "validation top-1 error",
@@ -56,7 +57,8 @@ def comparison_page(
             names it.
     """
     variants = read_variants(folder)
-    record, run = read_run(folder, KIND), read_run(variants[0].folders[0])
+    record = read_run(folder, KIND, ("sessions",))
+    run = read_run(variants[0].folders[0], fields=FIELDS)
     sections = [_errors(variants), _findings(variants)]
     for model, group in _by_model(variants).items():
         sections += [_curves(model, group), _classes(model, group)]
@@ -70,17 +72,26 @@ def comparison_page(
 
 
 def _lead(variants: Sequence[Variant], run: dict) -> tuple[str, ...]:
-    data, counts = run["data"]["name"], run["data"]["images"]
-    seeds = {seed for variant in variants for seed in variant.seeds}
+    counts = run["data"]["images"]
+    epochs = _span([int(row["epochs"]) for v in variants for row in v.rows], "epoch")
+    runs = _span([len(variant.rows) for variant in variants], "run")
+    alike = " All had the same recipe." if "to" not in epochs else ""
     return (
-        f"{len(variants)} networks, each trained for {run['recipe']['epochs']} epochs "
-        f"on {counts['train']:,} images of {data} with {len(seeds)} seeds, and tested "
-        f"on {counts['test']:,}. All were trained alike. The best epoch of a run was "
-        "chosen on validation images; the test images were looked at once, at the end.",
+        f"{len(variants)} networks, {runs} of each, over {epochs} on "
+        f"{counts['train']:,} images of {run['data']['name']}; tested on "
+        f"{counts['test']:,}.{alike} The best epoch of a run was chosen on validation "
+        "images; the test images were looked at once, at the end.",
         "± is the half-width of the mean's 95% interval over the seeds, by Student's "
         "t. Runs of one seed see the same images in the same order, so differences are "
         "taken seed by seed.",
     )
+
+
+def _span(counts: Sequence[int], what: str) -> str:
+    """`"3 runs"`, or `"1 to 3 runs"` where they differ."""
+    low, high = min(counts), max(counts)
+    said = str(high) if low == high else f"{low} to {high}"
+    return f"{said} {what}{'' if high == 1 else 's'}"
 
 
 def _errors(variants: Sequence[Variant]) -> Table:
@@ -96,6 +107,7 @@ def _errors(variants: Sequence[Variant]) -> Table:
 
 def _row(variant: Variant, plain: Variant | None) -> tuple:
     count = variant.complexity
+    difference = None if plain is None else variant.difference(plain)
     top5 = variant.values("test_top5_error")
     return (
         variant.name,
@@ -103,7 +115,7 @@ def _row(variant: Variant, plain: Variant | None) -> tuple:
         len(variant.rows),
         Interval(*mean_and_interval(variant.values("test_top1_error"))),
         Interval(*mean_and_interval(top5)) if top5 else None,
-        None if plain is None else Interval(*variant.difference(plain)),
+        None if difference is None else Interval(*difference),
         count.trainable_parameters,
         count.parameter_bytes / MEBIBYTE,
         count.activation_bytes / MEBIBYTE,
@@ -125,7 +137,11 @@ def _plain_of(variant: Variant, variants: Sequence[Variant]) -> Variant | None:
 
 def _findings(variants: Sequence[Variant]) -> Text:
     pairs = [(variant, _plain_of(variant, variants)) for variant in variants]
-    said = [_finding(*pair) for pair in pairs if pair[1] is not None]
+    said = [
+        _finding(variant, plain, *difference)
+        for variant, plain in pairs
+        if plain is not None and (difference := variant.difference(plain))
+    ]
     if not said:
         said = ["There is no plain network here to compare with."]
     elif len(said) > 1:
@@ -136,8 +152,7 @@ def _findings(variants: Sequence[Variant]) -> Text:
     return Text("What that says", tuple(said))
 
 
-def _finding(variant: Variant, plain: Variant) -> str:
-    mean, half = variant.difference(plain)
+def _finding(variant, plain, mean: float, half: float | None) -> str:
     if half is None:
         return (
             f"{variant.name} against {plain.name}: {mean:+.2f} points of top-1 error "

@@ -16,13 +16,8 @@ from keras_attention.visualization.curves import draw_curves
 
 __all__ = ["run_page"]
 
-FIGURES = {
-    "Loss": {"loss": "training loss", "val_loss": "validation loss"},
-    "Top-1 error": {
-        "top1_error": "training top-1 error",
-        "val_top1_error": "validation top-1 error",
-    },
-}
+FIELDS = ("data", "preprocessing", "recipe", "sessions")
+FIGURES = {"Loss": "loss", "Top-1 error": "top1_error"}
 
 
 def run_page(folder: Path, *, images: int, data_dir: str | None, verbose: int) -> Page:
@@ -31,7 +26,7 @@ def run_page(folder: Path, *, images: int, data_dir: str | None, verbose: int) -
     Args, Raises: as `keras_attention.reports.of_comparison.comparison_page`. The test
     images (validation images, where there are none) are evaluated here.
     """
-    record = read_run(folder)
+    record = read_run(folder, fields=FIELDS)
     rows = history.read_some(folder / "history.csv")
     model, _ = load_trained(folder)
     data = load_run_data(folder, data_dir=data_dir)
@@ -67,11 +62,13 @@ def _table(found: Evaluation, epochs: int) -> Table:
 
 def _curves(rows: list[dict]) -> Figures:
     figures = []
-    for title, metrics in FIGURES.items():
-        known = {m: said for m, said in metrics.items() if m in rows[0]}
-        runs = {said: [[{title: row[m]} for row in rows]] for m, said in known.items()}
+    for title, metric in FIGURES.items():
+        runs = {"training": [rows]}
+        if f"val_{metric}" in rows[0]:
+            validation = [{metric: row[f"val_{metric}"]} for row in rows]
+            runs["validation"] = [validation]
         figures.append(
-            picture(title, lambda axes, r=runs, t=title: draw_curves(axes, r, t))
+            picture(title, lambda axes, r=runs, m=metric: draw_curves(axes, r, m))
         )
     return Figures("Over the epochs", tuple(figures))
 

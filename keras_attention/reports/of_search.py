@@ -22,6 +22,7 @@ from keras_attention.visualization.curves import draw_curves, draw_probabilities
 
 __all__ = ["search_page"]
 
+FIELDS = ("search", "operations", "data", "preprocessing", "sessions")
 SITES = {"block": "attention", "conv": "convolutions"}
 SIZE = (4.2, 2.6)
 
@@ -33,7 +34,7 @@ def search_page(folder: Path) -> Page:
         FileNotFoundError: no search, or it has not finished an epoch.
         ValueError: a file is damaged; the message names it.
     """
-    record = read_run(folder, KIND)
+    record = read_run(folder, KIND, FIELDS)
     genotype = Genotype.load(folder / GENOTYPE)
     trajectories = read_trajectories(folder)
     rows = history.read_some(folder / HISTORY_FILE)
@@ -98,22 +99,24 @@ def _probabilities(trajectory: Trajectory) -> Figures:
 
 
 def _probability(title: str, trajectory: Trajectory, i: int) -> Figure:
-    def draw(axes):
-        draw_probabilities(axes, trajectory.p[:, i], trajectory.symbols)
-        axes.set_xlabel("epochs")
-        axes.set_ylabel("p = softmax(α)")
-        axes.legend(frameon=False, fontsize=7)
+    p = trajectory.p[:, i]
+    return picture(
+        title, lambda axes: draw_probabilities(axes, p, trajectory.symbols), size=SIZE
+    )
 
-    return picture(title, draw, size=SIZE)
+
+def losses_of(rows: list[dict]) -> dict[str, list]:
+    """What `draw_curves` draws of a search's history; a warm-up's α has a gap."""
+    both = {"weights": "loss", "α": "alpha_loss"}
+    known = {name: key for name, key in both.items() if any(key in row for row in rows)}
+    return {
+        name: [[{"loss": row.get(key, np.nan)} for row in rows]]
+        for name, key in known.items()
+    }
 
 
 def _losses(rows: list[dict]) -> Figures:
-    both = {"weights": "loss", "α": "alpha_loss"}
-    known = {name: key for name, key in both.items() if any(key in row for row in rows)}
-    runs = {
-        name: [[{"loss": row[key]} for row in rows if key in row]]
-        for name, key in known.items()
-    }
+    runs = losses_of(rows)
     if not runs:  # the penalty alone: no image was seen
         return Figures("Losses", ())
     figure = picture("Loss", lambda axes: draw_curves(axes, runs, "loss"), size=SIZE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
 from collections.abc import Callable
 
 from keras_attention.reports.page import Figure
@@ -25,7 +25,8 @@ def picture(
         caption: below it.
         size: inches.
     """
-    prefix = "figure-" + re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    # The titles of two figures may differ in signs that an id does not take.
+    prefix = f"figure-{hashlib.sha256(title.encode()).hexdigest()[:12]}"
     with themed_figure(figsize=size) as figure:
         axes = figure.subplots()
         draw(axes)

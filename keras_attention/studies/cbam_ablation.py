@@ -86,9 +86,7 @@ def ablation(
             `ablation_candidates` and `compare` do.
     """
     candidates = ablation_candidates(models, forms, asked.pop("stem", None))
-    return compare(
-        candidates, out=out, seeds=range(seeds), **{"model": models[0], **asked}
-    )
+    return compare(candidates, out=out, seeds=range(seeds), **asked)
 
 
 def _stem(model: str, stem: str | None) -> Mapping:

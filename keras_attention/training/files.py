@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -36,6 +37,21 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content) -> None:
     """Write JSON whole or not at all."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Tell which file is damaged, where what it holds is not what the block expects.
+
+    Raises:
+        ValueError: in place of a KeyError, IndexError, TypeError, AttributeError or
+            ValueError; the message names the file.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} is damaged, or of another version: {said}") from error
 
 
 def read_json(path: Path):

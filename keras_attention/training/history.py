@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 
-from keras_attention.training.files import write_text
+from keras_attention.training.files import naming, write_text
 
 
 class EpochFacts(keras.callbacks.Callback):
@@ -38,7 +38,7 @@ def read(path: Path) -> list[dict[str, float]]:
     """The rows of a history, numbers as floats; "NA" and the like are left out."""
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8") as file, naming(path):
         return [_numbers(row) for row in csv.DictReader(file)]
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 import keras
 
 from keras_attention.data.preprocessing import Preprocessing
-from keras_attention.training.files import read_json, write_json
+from keras_attention.training.files import naming, read_json, write_json
 from keras_attention.version import __version__
 
 RECORD = "run.json"
@@ -67,16 +68,18 @@ def refuse_existing(folder: Path) -> None:
         )
 
 
-def read_run(folder: Path, kind: str = TRAINING) -> dict:
+def read_run(folder: Path, kind: str = TRAINING, fields: Sequence[str] = ()) -> dict:
     """The record of a run.
 
     Args:
         folder: the run's.
         kind: what was run: `"training"`, or what `open_run` was told.
+        fields: that are needed.
 
     Raises:
         FileNotFoundError: the folder holds no run.
-        ValueError: the record is damaged, of another format, or of another kind.
+        ValueError: the record is damaged, lacks a field, or is of another format or
+            kind.
     """
     path = folder / RECORD
     if not path.exists():
@@ -89,12 +92,17 @@ def read_run(folder: Path, kind: str = TRAINING) -> dict:
         raise ValueError(
             f"{folder} holds a run of the kind {found!r}, and {kind!r} is needed here"
         )
+    missing = [name for name in fields if name not in record]
+    if missing:
+        raise ValueError(f"{path} is damaged: it has no {', '.join(missing)}")
     return record
 
 
 def read_preprocessing(folder: Path) -> Preprocessing:
     """What the run's network expects of an image."""
-    return Preprocessing.from_dict(read_run(folder)["preprocessing"])
+    record = read_run(folder, fields=("preprocessing",))
+    with naming(folder / RECORD):
+        return Preprocessing.from_dict(record["preprocessing"])
 
 
 def refuse_differences(folder: Path, old: dict, new: dict) -> None:

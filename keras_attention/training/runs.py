@@ -15,10 +15,12 @@ from keras_attention.choices import check_choice
 from keras_attention.data import ImageData, load
 from keras_attention.data.order import check_seed
 from keras_attention.training.evaluation import Evaluation, evaluate
+from keras_attention.training.files import naming
 from keras_attention.training.fitting import fit
 from keras_attention.training.prediction import Prediction, predict
 from keras_attention.training.recipes import Recipe, recipe
 from keras_attention.training.run_folder import (
+    RECORD,
     read_preprocessing,
     read_run,
     refuse_differences,
@@ -224,8 +226,9 @@ def load_run_data(
         FileNotFoundError: no run, or no data there.
         ValueError: the data did not come by name, or changed since.
     """
-    record = read_run(folder)["data"]
-    source = record["source"]
+    record = read_run(folder, fields=("data",))["data"]
+    with naming(folder / RECORD):
+        source, fingerprint = record["source"], record["fingerprint"]
     if source is None:
         raise ValueError(
             f"The run in {folder} was trained on arrays, which a name cannot load: "
@@ -234,11 +237,11 @@ def load_run_data(
     changes = {"data_dir": data_dir, "limit": limit}
     changes = {key: value for key, value in changes.items() if value is not None}
     data = load(**(source | changes)).with_preprocessing(read_preprocessing(folder))
-    if limit is None and data.fingerprint != record["fingerprint"]:
+    if limit is None and data.fingerprint != fingerprint:
         # Other images would be split otherwise: tested on what it was trained on.
         raise ValueError(
             f"The data {source['name']!r} is not what the run in {folder} was trained "
-            f"with: {record['fingerprint']} then, {data.fingerprint} now. To measure "
+            f"with: {fingerprint} then, {data.fingerprint} now. To measure "
             "on other images use keras_attention.training.evaluate(model, data)"
         )
     return data

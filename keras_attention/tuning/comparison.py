@@ -26,7 +26,18 @@ __all__ = ["Candidate", "Comparison", "compare", "read_comparison"]
 
 KIND = "comparison"
 RUNS, TABLE = "runs.csv", "table.md"
+CANDIDATE = "candidate.json"
 EVALUATION = "evaluation.json"  # in a run's folder: its errors on the test images
+COLUMNS = (
+    "candidate",
+    "seed",
+    "epochs",
+    "parameters",
+    "seconds",
+    "spent",
+    "test_top1_error",
+    "test_top5_error",
+)
 # The first epoch of a run compiles.
 SPEED_EPOCHS = 2
 
@@ -183,9 +194,13 @@ def read_comparison(folder: str | Path) -> Comparison:
     folder = Path(folder)
     read_run(folder, KIND)
     path = folder / RUNS
-    if not path.exists():
+    rows = read_rows(path) if path.exists() else ()
+    if not rows:
         raise FileNotFoundError(f"No run of the comparison in {folder} is done yet")
-    return Comparison(tuple(read_rows(path)))
+    missing = set(COLUMNS) - set(rows[0])
+    if missing:
+        raise ValueError(f"{path} has no column {', '.join(sorted(missing))}")
+    return Comparison(tuple(rows))
 
 
 class _Progress:
@@ -213,16 +228,17 @@ def _trained_and_tested(out, candidate, seed, options) -> dict:
     network, _ = load_trained(folder)
     tested = evaluate_run(folder, split="test")
     write_json(folder / EVALUATION, tested.to_dict())
-    return {
-        "candidate": candidate.name,
-        "seed": seed,
-        "epochs": len(rows),
-        "parameters": sum(math.prod(w.shape) for w in network.trainable_weights),
-        "seconds": round(sum(row["seconds"] for row in rows), 3),
-        "spent": candidate.spent,
-        "test_top1_error": tested.top1_error,
-        "test_top5_error": tested.top5_error,
-    }
+    values = (
+        candidate.name,
+        seed,
+        len(rows),
+        sum(math.prod(w.shape) for w in network.trainable_weights),
+        round(sum(row["seconds"] for row in rows), 3),
+        candidate.spent,
+        tested.top1_error,
+        tested.top5_error,
+    )
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def _train(folder, candidate, seed, options) -> list[dict]:
@@ -243,7 +259,7 @@ def _settled(folder, candidate, seconds, options) -> dict:
     }
     if candidate.options:
         structure["options"] = dict(candidate.options)
-    path = folder / "candidate.json"
+    path = folder / CANDIDATE
     if path.exists():
         stored = read_json(path)
         epochs = stored.pop("epochs")

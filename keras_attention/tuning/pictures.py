@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_attention.extras import require
+from keras_attention.training.files import naming
 from keras_attention.training.run_folder import read_run
 from keras_attention.tuning.genotype import Genotype
 from keras_attention.tuning.search_log import read_rows
@@ -70,13 +71,15 @@ def draw(folder: str | Path) -> list[Path]:
 
 def read_trajectories(folder: Path) -> list[Trajectory]:
     """What a search's `alpha.csv` says, for each site."""
-    operations = read_run(folder, KIND)["operations"]
-    rows = read_rows(folder / ALPHA_FILE)
-    return [
-        _trajectory(site, symbols, [row for row in rows if row["site"] == site])
-        for site, symbols in operations.items()
-        if symbols
-    ]
+    operations = read_run(folder, KIND, ("operations",))["operations"]
+    path = folder / ALPHA_FILE
+    rows = read_rows(path)
+    with naming(path):
+        return [
+            _trajectory(site, symbols, [row for row in rows if row["site"] == site])
+            for site, symbols in operations.items()
+            if symbols
+        ]
 
 
 def curves(trajectory: Trajectory):
@@ -93,6 +96,8 @@ def curves(trajectory: Trajectory):
     ):
         draw_probabilities(panel, trajectory.p[:, i], trajectory.symbols)
         panel.set_title(label, fontsize=9)
+        panel.set(xlabel="", ylabel="")  # the figure has them, and the legend
+        panel.get_legend().remove()
     # The panels above hidden ones, too.
     for panel in panels.flat[max(0, layers - columns) : layers]:
         panel.tick_params(labelbottom=True)

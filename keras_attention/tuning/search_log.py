@@ -43,11 +43,21 @@ def architecture_rows(epoch: int, model: keras.Model) -> list[dict]:
 
 
 def append_rows(path: Path, rows: list[dict]) -> None:
-    """Add rows to a CSV file, whole or not at all."""
+    """Add rows to a CSV file, whole or not at all.
+
+    Raises:
+        ValueError: the file has other columns.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     if path.exists():
         text.write(path.read_text(encoding="utf-8"))
+        heads = text.getvalue().partition("\n")[0].strip()
+        if heads != ",".join(rows[0]):
+            raise ValueError(
+                f"{path} has the columns {heads}, and is not added to: another version "
+                "wrote it. Start anew in another folder"
+            )
     else:
         writer.writeheader()
     writer.writerows(rows)

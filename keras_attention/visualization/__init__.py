@@ -1,7 +1,7 @@
 """What networks look at, and pictures of that and of how they learn.
 
-Functions called `draw_…` take the axes to draw on and return what they drew. Nothing
-here imports matplotlib until something is drawn.
+Functions called `draw_…` take the axes to draw on and return the numbers that they
+drew; `draw_explanation` makes a figure of its own.
 """
 
 from keras_attention.visualization.attention_maps import AttentionMap, attention_maps

@@ -79,8 +79,9 @@ def attention_maps(
     if not layers:
         raise ValueError(
             f"Model {model.name!r} has no attention to show. Build it with one, such "
-            "as attention='cbam', or give layers of your own a method "
-            "`attention_maps(inputs)`."
+            "as attention='cbam', give layers of your own a method "
+            "`attention_maps(inputs)`, or look at Grad-CAM and occlusion only "
+            "(--maps grad-cam occlusion)."
         )
     parts = []
     for batch in batches(images, batch_size):

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_attention.intervals import mean_and_interval
 from keras_attention.training.evaluation import Evaluation
-from keras_attention.visualization.style import MATRIX, line_style
+from keras_attention.visualization.style import MATRIX, as_text, line_style
 
 __all__ = ["draw_class_accuracy", "draw_confusion"]
 
@@ -38,7 +38,9 @@ def draw_confusion(axes, evaluations: Sequence[Evaluation]) -> np.ndarray:
     axes.figure.colorbar(image, ax=axes, label="% of the true class")
     axes.set_xlabel("answer")
     axes.set_ylabel("true class")
-    _name_ticks(axes, names)
+    axes.set_title("confusion matrix")
+    _name_ticks(names, axes.set_xticks, rotation=45, ha="right")
+    _name_ticks(names, axes.set_yticks)
     if len(names) <= WRITTEN:
         for i, k in np.ndindex(percent.shape):
             if np.isfinite(percent[i, k]):
@@ -72,10 +74,11 @@ def draw_class_accuracy(
     """
     names = _class_names([e for seeds in evaluations.values() for e in seeds])
     found = {}
+    step = 0.8 / max(1, len(evaluations))
     for k, (name, seeds) in enumerate(evaluations.items()):
         rows = [_mean([e.class_accuracy[c] for e in seeds]) for c in names]
         found[name] = np.array(rows, "float64")
-        places = np.arange(len(names)) + (k - (len(evaluations) - 1) / 2) * 0.12
+        places = np.arange(len(names)) + (k - (len(evaluations) - 1) / 2) * step
         axes.errorbar(
             places,
             found[name][:, 0],
@@ -84,10 +87,11 @@ def draw_class_accuracy(
             markersize=3.5,
             capsize=2,
             lw=1,
-            label=name,
+            label=as_text(name),
             color=line_style(k)["color"],
         )
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    _name_ticks(names, axes.set_xticks, rotation=45, ha="right")
+    axes.set_xlabel("class")
     axes.set_ylabel("accuracy, %")
     axes.set_title("accuracy by class: mean and 95% interval over the seeds")
     axes.spines[["top", "right"]].set_visible(False)
@@ -114,8 +118,7 @@ def _mean(values) -> tuple[float, float]:
     return mean, np.nan if half is None else half
 
 
-def _name_ticks(axes, names) -> None:
-    if len(names) > NAMED:
-        return
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+def _name_ticks(names, set_ticks, **options) -> None:
+    if len(names) <= NAMED:
+        texts = [as_text(name) for name in names]
+        set_ticks(range(len(names)), texts, fontsize=8, **options)

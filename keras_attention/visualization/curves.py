@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_attention.choices import unknown
 from keras_attention.intervals import mean_and_interval
-from keras_attention.visualization.style import line_style
+from keras_attention.visualization.style import as_text, line_style
 
 __all__ = ["draw_curves", "draw_probabilities"]
 
@@ -40,8 +40,9 @@ def draw_curves(
     for k, (name, rows) in enumerate(found.items()):
         style = line_style(k)
         count = len(runs[name])
-        label = name if count == 1 else f"{name} (n = {count})"
-        axes.plot(rows[:, 0], rows[:, 1], label=label, **style)
+        label = as_text(name) if count == 1 else f"{as_text(name)} (n = {count})"
+        marker = "o" if len(rows) == 1 else None  # a line of one point is none
+        axes.plot(rows[:, 0], rows[:, 1], label=label, marker=marker, **style)
         axes.fill_between(
             rows[:, 0], rows[:, 2], rows[:, 3], color=style["color"], alpha=0.15, lw=0
         )
@@ -75,6 +76,10 @@ def draw_probabilities(axes, p: np.ndarray, symbols: Sequence[str]) -> np.ndarra
         )
     for k, symbol in enumerate(symbols):
         axes.plot(np.arange(len(p)), p[:, k], label=symbol, **line_style(k))
+    axes.set_title("p of every operation")
+    axes.set_xlabel("epochs")
+    axes.set_ylabel("p = softmax(α)")
+    axes.legend(frameon=False, fontsize=7)
     axes.set_ylim(0, 1)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -11,7 +11,9 @@ import numpy as np
 from keras_attention.choices import check_choice
 from keras_attention.visualization.attention_maps import AttentionMap, attention_maps
 from keras_attention.visualization.grad_cam import grad_cam
+from keras_attention.visualization.inputs import check_images
 from keras_attention.visualization.occlusion import occlusion_sensitivity
+from keras_attention.visualization.sublayers import data_format
 
 __all__ = ["KINDS", "Explanation", "Heat", "explain"]
 
@@ -47,7 +49,7 @@ class Explanation:
     """What a network makes of one image.
 
     Args:
-        explained: the class that Grad-CAM and occlusion are about.
+        explained: the class that Grad-CAM and occlusion are about; −1 without them.
         heats: its maps.
         gates: {layer: values} of channel gates and of AW maps, which have no place in
             the image.
@@ -91,13 +93,14 @@ def explain(
     """
     for kind in kinds:
         check_choice("kind of map", kind, KINDS)
+    images = check_images(model, images)
     maps = attention_maps(model, images) if "attention" in kinds else []
-    cams = []
-    if "grad-cam" in kinds:
-        cams = [grad_cam(model, images, classes=classes, layer=x) for x in layers]
-    occluded = None
+    cams, occluded = [], None
+    for layer in layers if "grad-cam" in kinds else ():
+        cams.append(grad_cam(model, images, classes=classes, layer=layer))
+        classes = cams[0].classes  # all are about one
     if "occlusion" in kinds:
-        patch = patch or max(1, min(images.shape[1:3]) // PATCHES_PER_SIDE)
+        patch = patch or _patch(model, images)
         occluded = occlusion_sensitivity(
             model,
             images,
@@ -114,6 +117,12 @@ def explain(
     ]
 
 
+def _patch(model: keras.Model, images: np.ndarray) -> int:
+    last = data_format(model) == "channels_last"
+    sides = images.shape[1:3] if last else images.shape[2:]
+    return max(1, min(sides) // PATCHES_PER_SIDE)
+
+
 def _heats(i: int, maps: list[AttentionMap], cams, occluded) -> tuple[Heat, ...]:
     heats = [
         Heat(f"Grad-CAM, {cam.layer}", "grad-cam", cam.maps[i], cam.score)
@@ -125,9 +134,10 @@ def _heats(i: int, maps: list[AttentionMap], cams, occluded) -> tuple[Heat, ...]
         )
     for each in maps:
         places = each.spatial()
+        unit = "1: as much as others" if each.kind == "positions" else "gate"
         if places is not None:
             heats.append(
-                Heat(f"{each.layer}, {each.kind}", "attention", places[i], "gate")
+                Heat(f"{each.layer}, {each.kind}", "attention", places[i], unit)
             )
     return tuple(heats)
 

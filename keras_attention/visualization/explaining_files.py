@@ -52,7 +52,7 @@ def explain_run(
             image's own answer.
 
     Returns:
-        The pictures, PNG files called after the images.
+        The pictures, `NAME.explained.png` for each image.
 
     Raises:
         FileNotFoundError: no run, no network or no image there.
@@ -107,7 +107,7 @@ def _shown(path: str, preprocessing: Preprocessing) -> np.ndarray:
 
 
 def _place(out: Path, stem: str, taken: list[Path]) -> Path:
-    place, number = out / f"{stem}.png", 2
+    place, number = out / f"{stem}.explained.png", 2
     while place in taken:  # images of one name in different folders
-        place, number = out / f"{stem}-{number}.png", number + 1
+        place, number = out / f"{stem}-{number}.explained.png", number + 1
     return place

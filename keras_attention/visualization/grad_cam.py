@@ -47,12 +47,16 @@ class _Output:
 
     def channels_last(self, tensor, model) -> np.ndarray:
         array = ops.convert_to_numpy(ops.cast(tensor, "float32"))
-        own = getattr(self.layer, "data_format", None) or data_format(model)
-        return array.transpose(0, 2, 3, 1) if own == "channels_first" else array
+        return array.transpose(0, 2, 3, 1) if self._is_first(model) else array
 
-    @property
-    def has_places(self) -> bool:
-        return sorted(self.shape[1:])[1] > 1  # pooled ones have two sides of 1
+    def has_places(self, model) -> bool:
+        """Whether there are more than one, as there are not after a global pool."""
+        sides = self.shape[2:] if self._is_first(model) else self.shape[1:3]
+        return max(sides) > 1
+
+    def _is_first(self, model) -> bool:
+        own = getattr(self.layer, "data_format", None) or data_format(model)
+        return own == "channels_first"
 
 
 def grad_cam(
@@ -126,7 +130,7 @@ def _outputs(scores, images, names) -> dict[str, _Output]:
 
 def _choose(layer, outputs, model) -> str:
     if layer is None:
-        with_places = [name for name, output in outputs.items() if output.has_places]
+        with_places = [n for n, output in outputs.items() if output.has_places(model)]
         if not with_places:
             raise ValueError(
                 f"Model {model.name!r} has no layer with a 4-D output, (batch, height, "
@@ -135,20 +139,26 @@ def _choose(layer, outputs, model) -> str:
         return with_places[-1]
     if layer in outputs:
         return layer
-    begun = [name for name in outputs if name.split("/")[-1].startswith(f"{layer}_")]
+    start = f"{layer}_"
+    begun = [
+        name
+        for name in outputs
+        if name.startswith(start) or name.split("/")[-1].startswith(start)
+    ]
     if not begun:
         raise unknown("layer with a 4-D output", layer, outputs)
     return begun[-1]
 
 
 def _batch(model, scores, images, classes, name, output):
-    calls = CallNames(sublayers(model))
+    names = sublayers(model)
+    calls = CallNames(names)
 
     def run(seam):
         def at_layer(layer, inputs, outputs):
             return seam(outputs) if calls.name(layer) == name else outputs
 
-        with intercepted([output.layer], at_layer):
+        with intercepted(names, at_layer):
             all_scores = scores(images)
         own = ops.argmax(all_scores, axis=1) if classes is None else classes
         own = ops.cast(own, "int32")

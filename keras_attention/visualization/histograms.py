@@ -18,7 +18,7 @@ DEPTH = "viridis"  # the first layer dark, the last one bright
 def draw_histograms(
     axes, gates: Mapping[str, np.ndarray], bins: int = BINS
 ) -> dict[str, np.ndarray]:
-    """Histograms of gate values in [0, 1], one line for each layer.
+    """Histograms of gate values, one line for each layer.
 
     A channel attention whose values all lie in one bin does nothing but scale.
 
@@ -26,24 +26,30 @@ def draw_histograms(
         axes: of matplotlib.
         gates: {layer: values of any shape}, such as `AttentionMap.values`, in the
             network's order.
-        bins: of equal width, from 0 to 1.
+        bins: of equal width, from 0 to 1, or as far as the values go beyond.
 
     Returns:
         {layer: percent of its values in each bin}.
 
     Raises:
-        ValueError: no gates, or values outside of [0, 1].
+        ValueError: no gates, a layer without values, or one that is not finite.
     """
     if not gates:
         raise ValueError("There are no gates to draw")
-    edges = np.linspace(0, 1, bins + 1)
-    found = {name: _percent(name, values, edges) for name, values in gates.items()}
+    flat = {name: _flat(name, values) for name, values in gates.items()}
+    every = np.concatenate(list(flat.values()))
+    edges = np.linspace(min(0, every.min()), max(1, every.max()), bins + 1)
+    found = {
+        name: 100 * np.histogram(values, edges)[0] / len(values)
+        for name, values in flat.items()
+    }
     colours = _colours(len(found))
     for colour, (name, percent) in zip(colours, found.items(), strict=True):
         axes.stairs(percent, edges, label=name, color=colour, lw=1.5)
-    axes.set_xlim(0, 1)
+    axes.set_title("gates")
+    axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel("gate")
-    axes.set_ylabel(f"% of the values, in bins of {1 / bins:.3g}")
+    axes.set_ylabel(f"% of the values, in bins of {edges[1] - edges[0]:.3g}")
     axes.spines[["top", "right"]].set_visible(False)
     _name_layers(axes, list(found))
     return found
@@ -58,14 +64,14 @@ def _name_layers(axes, names: list[str]) -> None:
     axes.legend(lines, names, frameon=False, fontsize=7)
 
 
-def _percent(name: str, values, edges: np.ndarray) -> np.ndarray:
+def _flat(name: str, values) -> np.ndarray:
     values = np.asarray(values, "float64").ravel()
-    if not len(values) or values.min() < 0 or values.max() > 1:
+    if not len(values) or not np.isfinite(values).all():
         raise ValueError(
-            f"Gates lie in [0, 1]. {name!r} has "
-            + (f"{values.min():.3g} to {values.max():.3g}." if len(values) else "none.")
+            f"Finite gates are needed. Received {len(values)} of {name!r}, "
+            f"{np.isfinite(values).sum()} of them finite."
         )
-    return 100 * np.histogram(values, edges)[0] / len(values)
+    return values
 
 
 def _colours(count: int) -> np.ndarray:

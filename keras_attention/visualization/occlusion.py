@@ -221,9 +221,10 @@ def _colours(fill, images, last) -> np.ndarray:
     channels = images.shape[-1 if last else 1]
     colour = None if isinstance(fill, str) else np.asarray(fill)
     numbers = colour is not None and np.issubdtype(colour.dtype, np.number)
-    if not numbers or colour.shape not in ((), (channels,)):
+    shaped = numbers and colour.shape in ((), (channels,))
+    if not shaped or not np.isfinite(colour).all():
         raise ValueError(
-            f"`fill` must be a number, {channels} of them, or 'mean'. "
+            f"`fill` must be a finite number, {channels} of them, or 'mean'. "
             f"Received: {fill!r}."
         )
     return np.broadcast_to(colour, (len(images), channels)).astype("float32")

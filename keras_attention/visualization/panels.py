@@ -8,6 +8,7 @@ from keras_attention.extras import require
 from keras_attention.visualization.explaining import Explanation, Heat
 from keras_attention.visualization.histograms import draw_histograms
 from keras_attention.visualization.overlays import draw_overlay
+from keras_attention.visualization.style import as_text
 
 __all__ = ["draw_explanation"]
 
@@ -39,7 +40,7 @@ def draw_explanation(explanation: Explanation, image: np.ndarray, title: str):
     figure = module.Figure(
         figsize=(PANEL * columns, sum(heights) + 0.5), layout="constrained"
     )
-    figure.suptitle(title, fontsize=FONT + 2)
+    figure.suptitle(as_text(title), fontsize=FONT + 2)
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     places = [figure.add_subplot(grid[i // columns, i % columns]) for i in range(count)]
     places[0].imshow(np.repeat(image, 3, -1) if image.shape[-1] == 1 else image)

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from search_folder import write_search
 
 from keras_attention.data import load
@@ -13,10 +14,12 @@ from keras_attention.reports import Figures, Gallery, Interval, Table, write_rep
 from keras_attention.reports.gallery import pick
 from keras_attention.reports.of_comparison import comparison_page
 from keras_attention.reports.of_run import run_page
-from keras_attention.reports.of_search import search_page
-from keras_attention.training import evaluate_run
+from keras_attention.reports.of_search import losses_of, search_page
+from keras_attention.training import evaluate_run, load_trained
+from keras_attention.training.runs import load_run_data
+from keras_attention.visualization import attention_maps, draw_curves, overlay
 
-pytest.importorskip("matplotlib")
+figure = pytest.importorskip("matplotlib.figure")
 pytest.importorskip("jinja2")
 QUIET = {"images": 0, "data_dir": None, "verbose": 0}
 
@@ -60,6 +63,22 @@ def test_errors_are_means_over_the_seeds(page, study):
     assert series["weights"] - plain["weights"] == pytest.approx(4 * 3220 / 2**20)
 
 
+def test_top5_and_time_are_the_runs_own(page, study):
+    (table,) = sections(page, Table).values()
+    heads = [column.name for column in table.columns]
+    for row in table.rows:
+        name = row[0]
+        found = [r for r in rows_of(study) if r["candidate"] == name]
+        top5 = [float(r["test_top5_error"]) for r in found]
+        assert row[heads.index("top-5 error")].mean == pytest.approx(np.mean(top5))
+        seconds = []
+        for seed in (0, 1):
+            with (study / name / f"seed{seed}" / "history.csv").open() as file:
+                seconds.append(float(list(csv.DictReader(file))[1]["seconds"]))
+        time = row[heads.index("time of an epoch")]
+        assert time.mean == pytest.approx(np.mean(seconds))
+
+
 def test_findings_say_no_more_than_the_intervals(page):
     (said,) = [each for each in page.sections if each.title == "What that says"]
     (table,) = sections(page, Table).values()
@@ -96,6 +115,40 @@ def test_the_gallery_has_every_network_and_its_maps(page):
         kinds = [[p.label.split(",")[0] for p in each.pictures] for each in item.panels]
         assert kinds[0] == ["Grad-CAM", "occlusion"]
         assert kinds[1][:2] == kinds[0] and len(kinds[1]) == 5  # three stages
+
+
+def test_answers_and_maps_of_the_gallery_are_the_networks(page, study):
+    """The second image, by the saved network itself."""
+    (gallery,) = sections(page, Gallery).values()
+    folder = study / "cnn3-series" / "seed0"
+    model, _ = load_trained(folder)
+    shown = pick(load_run_data(folder), 3)
+    scores = np.asarray(model.predict_on_batch(shown.inputs))[1]
+    best = int(scores.argmax())
+    panel = gallery.items[1].panels[1]
+    right = "right" if best == 1 else "wrong"
+    assert panel.heading == f"{best} {100 * scores[best]:.0f} %, {right}"
+    spatial = [m for m in attention_maps(model, shown.inputs) if m.kind == "spatial"]
+    large = shown.images[1].repeat(16, 0).repeat(16, 1)
+    pixels = tf.io.decode_png(panel.pictures[2].png).numpy()
+    np.testing.assert_array_equal(pixels, overlay(large, spatial[0].values[1]))
+
+
+def test_an_unfinished_study_says_so(broken):
+    rows = (broken / "runs.csv").read_text().splitlines()
+    (broken / "runs.csv").write_text("\n".join(rows[:-1]) + "\n")
+    page = comparison_page(broken, **QUIET)
+    assert page.lead[0].startswith("2 networks, 1 to 2 runs of each, over 2 epochs")
+    (table,) = sections(page, Table).values()
+    assert [row[2] for row in table.rows] == [2, 1]
+
+
+def test_runs_without_a_common_seed_have_no_difference(broken):
+    rows = (broken / "runs.csv").read_text().splitlines()
+    (broken / "runs.csv").write_text("\n".join([rows[0], rows[1], rows[4]]) + "\n")
+    page = comparison_page(broken, **QUIET)
+    (table,) = sections(page, Table).values()
+    assert table.rows[1][5] is None
 
 
 def test_gates_are_drawn_where_there_are_any(page):
@@ -136,10 +189,21 @@ def test_the_report_of_a_search(tmp_path):
         assert (block, chosen) == (f"stage1_block{i + 1}", "SA")
         second, first = np.sort(p[i])[-2:]
         assert (largest, margin) == pytest.approx((first, first - second))
+    (losses,) = [each for each in page.sections if each.title == "Losses"]
+    assert len(losses.figures) == 1
     titles = [each.title for each in page.sections]
     assert "p of the attention over the epochs" in titles
     assert "p of the convolutions at the end" in titles
     assert write_report(tmp_path, verbose=0) == tmp_path / "report.html"
+
+
+def test_a_warm_up_leaves_a_gap_in_the_loss_of_alpha():
+    """Of three epochs the first has none: the others stay where they are."""
+    rows = [{"loss": 3.0}, {"loss": 2.0, "alpha_loss": 2.5}]
+    rows.append({"loss": 1.0, "alpha_loss": 1.5})
+    axes = figure.Figure().subplots()
+    draw_curves(axes, losses_of(rows), "loss")
+    np.testing.assert_array_equal(axes.lines[1].get_ydata(), [np.nan, 2.5, 1.5])
 
 
 # -- what is no run ------------------------------------------------------------------
@@ -163,6 +227,19 @@ def broken(study, tmp_path):
         ("cnn3-none/seed0/history.csv", None, r"history\.csv"),
         ("cnn3-none/seed0/best.keras", "no zip", r"best\.keras"),
         ("cnn3-none/candidate.json", None, r"candidate\.json"),
+        ("cnn3-none/candidate.json", "{}", r"candidate\.json is damaged"),
+        ("cnn3-none/seed0/evaluation.json", "{}", r"evaluation\.json is damaged"),
+        ("cnn3-none/seed0/evaluation.json", "[]", r"evaluation\.json is damaged"),
+        ("cnn3-none/seed0/history.csv", "a,b\n1,2\n", r"history\.csv is damaged"),
+        ("cnn3-none/seed0/history.csv", "epoch,x\n0", r"history\.csv is damaged"),
+        ("cnn3-none/seed0/run.json", '{"format": 1}', r"seed0/run\.json is damaged"),
+        ("runs.csv", "a,b\n1,2\n", r"runs\.csv has no column"),
+        ("runs.csv", "", "No run of the comparison"),
+        (
+            "run.json",
+            '{"format": 1, "kind": "comparison"}',
+            r"run\.json is damaged: it has no training",
+        ),
     ],
 )
 def test_a_damaged_folder_names_the_file(broken, file, content, message):

@@ -121,6 +121,19 @@ def test_curves_refuse_what_is_not_there(axes):
         draw_curves(axes, {}, "loss")
 
 
+def test_a_single_epoch_is_a_point(axes):
+    draw_curves(axes, {"a": [history(7)]}, "top1_error")
+    assert axes.lines[0].get_marker() == "o"
+
+
+def test_probabilities_are_lines_of_the_operations(axes, rng):
+    p = rng.random((4, 2))
+    np.testing.assert_array_equal(draw_probabilities(axes, p, ["a", "b"]), p)
+    for k, line in enumerate(axes.lines):
+        np.testing.assert_array_equal(line.get_ydata(), p[:, k])
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["a", "b"]
+
+
 def test_probabilities_of_other_operations_are_refused(axes):
     with pytest.raises(ValueError, match=r"2 operations.*shape \(4, 3\)"):
         draw_probabilities(axes, np.ones((4, 3)), ["a", "b"])
@@ -166,6 +179,20 @@ def test_other_classes_are_refused(axes):
             draw(axes, [])
 
 
+def test_names_are_no_mathematics(axes):
+    """Matplotlib would refuse the one, and typeset the other."""
+    names = (r"a$\frac$", "US$ and CA$")
+    draw_confusion(axes, [evaluation([[1, 0], [0, 1]], names)])
+    draw_class_accuracy(axes, {"$x$": [evaluation([[1, 0], [0, 1]], names)]})
+    axes.figure.canvas.draw()
+
+
+def test_many_classes_are_not_named(axes):
+    names = tuple(map(str, range(100)))
+    draw_class_accuracy(axes, {"x": [evaluation(np.eye(100, dtype=int), names)]})
+    assert len(axes.get_xticklabels()) < 20
+
+
 # -- gates -------------------------------------------------------------------------
 
 
@@ -179,8 +206,17 @@ def test_histograms_are_percents_of_the_values(axes):
     np.testing.assert_allclose(edges, [0, 0.25, 0.5, 0.75, 1])
 
 
+def test_gates_beyond_0_and_1_widen_the_bins(axes):
+    """A user's own may be a tanh."""
+    found = draw_histograms(axes, {"tanh": np.array([-1.0, -0.9, 0.5, 1.0])}, bins=4)
+    np.testing.assert_allclose(found["tanh"], [50, 0, 0, 50])
+    assert axes.get_xlim() == (-1, 1)
+
+
 def test_what_is_no_gate_is_refused(axes):
-    with pytest.raises(ValueError, match="'a' has -0.5 to 1"):
-        draw_histograms(axes, {"a": np.array([-0.5, 1.0])})
+    with pytest.raises(ValueError, match="Received 2 of 'a', 1 of them finite"):
+        draw_histograms(axes, {"a": np.array([np.nan, 1.0])})
+    with pytest.raises(ValueError, match="Received 0 of 'a'"):
+        draw_histograms(axes, {"a": np.zeros(0)})
     with pytest.raises(ValueError, match="no gates"):
         draw_histograms(axes, {})

@@ -4,17 +4,20 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from references.backend import need_channels_first
 
 from keras_attention import applications
 from keras_attention.data import load
+from keras_attention.data.preprocessing import Preprocessing
 from keras_attention.training import fit, recipe
+from keras_attention.training.prediction import read_input
 from keras_attention.visualization import (
     attention_maps,
     grad_cam,
     occlusion_sensitivity,
 )
 from keras_attention.visualization.explaining import explain
-from keras_attention.visualization.explaining_files import explain_run
+from keras_attention.visualization.explaining_files import _shown, explain_run
 from keras_attention.visualization.panels import draw_explanation
 
 pytest.importorskip("matplotlib")
@@ -91,7 +94,7 @@ def test_a_picture_has_every_map_and_the_gates(rng):
     # At 8×8 the last pool leaves one place, so that the layer before is shown.
     cam = "Grad-CAM\nstage3_block1_attention"
     first = ["what the\nnetwork sees", cam, "occlusion\n"]
-    assert titles == [*first, *spatial]
+    assert titles == [*first, *spatial, "gates"]
     # A kernel map and a channel gate in each stage.
     assert len(figure.axes[-1].patches) == len(found.gates) == 6
     assert figure.get_suptitle() == "a title"
@@ -99,9 +102,53 @@ def test_a_picture_has_every_map_and_the_gates(rng):
 
 def test_files_get_a_picture_each(runs, files):
     found = explain_run(runs / "cbam" / "best.keras", files, verbose=0)
-    assert found == [runs / "cbam" / "explain" / n for n in ("grey.png", "colour.png")]
+    folder = runs / "cbam" / "explain"
+    assert found == [folder / f"{name}.explained.png" for name in ("grey", "colour")]
     shapes = [tf.io.decode_png(path.read_bytes()).shape for path in found]
     assert all(shape[1] > 1000 for shape in shapes)
+
+
+def test_no_image_is_written_over(runs, files):
+    """Also where the pictures are put beside the images."""
+    before = files[0].read_bytes()
+    (picture,) = explain_run(
+        runs / "None", files[:1], out=files[0].parent, kinds=["grad-cam"], verbose=0
+    )
+    assert picture.parent == files[0].parent and files[0].read_bytes() == before
+
+
+def test_what_is_shown_is_the_networks_input_in_more_pixels(files):
+    """Shrunk to the network's size it is the input, but for rounding."""
+    preprocessing = Preprocessing((8, 8), 1, (0.0,), (1.0,), ("a", "b"))
+    large = _shown(str(files[1]), preprocessing)
+    assert large.shape == (256, 256, 1)
+    small_image = read_input(str(files[1]), preprocessing) * 255
+    means = large.reshape(8, 32, 8, 32).mean((1, 3))
+    assert np.corrcoef(means.ravel(), small_image.ravel())[0, 1] > 0.95
+
+
+def test_all_maps_are_about_one_class(rng, monkeypatch):
+    """Where classes tie, Grad-CAM's answer holds for occlusion too."""
+    asked = []
+    module = "keras_attention.visualization.explaining"
+    original = occlusion_sensitivity
+    monkeypatch.setattr(
+        f"{module}.occlusion_sensitivity",
+        lambda *args, **options: asked.append(options) or original(*args, **options),
+    )
+    images = rng.normal(size=(2, 8, 8, 1)).astype("float32")
+    found = explain(small(None), images, kinds=["grad-cam", "occlusion"], verbose=0)
+    assert asked[0]["classes"].tolist() == [each.explained for each in found]
+
+
+def test_channels_first_has_the_same_patch(rng):
+    need_channels_first()
+    keras.config.set_image_data_format("channels_first")
+    model = applications.CNN3(input_shape=(3, 32, 32), units=16)
+    images = rng.normal(size=(1, 3, 32, 32)).astype("float32")
+    (found,) = explain(model, images, kinds=["occlusion"], verbose=0)
+    drops = occlusion_sensitivity(model, images, patch=4, stride=2, verbose=0)
+    np.testing.assert_allclose(found.heats[0].values, drops.maps[0], atol=1e-6)
 
 
 def test_images_of_one_name_do_not_replace_each_other(runs, files, tmp_path):
@@ -112,7 +159,8 @@ def test_images_of_one_name_do_not_replace_each_other(runs, files, tmp_path):
     found = explain_run(
         runs / "aw", [files[0], other], out=out, kinds=["attention"], verbose=0
     )
-    assert [path.name for path in found] == ["grey.png", "grey-2.png"]
+    names = [path.name for path in found]
+    assert names == ["grey.explained.png", "grey-2.explained.png"]
 
 
 @pytest.mark.parametrize(
