@@ -12,7 +12,7 @@ __all__ = ["draw_histograms"]
 
 BINS = 40
 NAMED = 10
-DEPTH = "viridis"  # the first layer dark, the last one bright
+DEPTH = "viridis"  # from blue to green: seen on light and on dark ground
 
 
 def draw_histograms(
@@ -76,4 +76,4 @@ def _flat(name: str, values) -> np.ndarray:
 
 def _colours(count: int) -> np.ndarray:
     maps = require("matplotlib", extra="viz", purpose="A histogram").colormaps
-    return maps[DEPTH](np.linspace(0, 0.85, count))
+    return maps[DEPTH](np.linspace(0.25, 0.8, count))
