@@ -30,7 +30,7 @@ def python_blocks(name):
 
 
 def test_readme_does_what_its_comments_say(tmp_path, monkeypatch, capsys):
-    block, _ = python_blocks("README.md")
+    block, *_ = python_blocks("README.md")
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(compile(block, "README.md", "exec"), names)
@@ -54,7 +54,7 @@ def test_readme_does_what_its_comments_say(tmp_path, monkeypatch, capsys):
     reason="tests/saved_models/test_worker.py has JAX's way to a file",
 )
 def test_readme_exports_what_the_network_gives(tmp_path, monkeypatch, capsys):
-    _, block = python_blocks("README.md")
+    _, block, _ = python_blocks("README.md")
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(compile(block, "README.md", "exec"), names)
@@ -62,6 +62,18 @@ def test_readme_exports_what_the_network_gives(tmp_path, monkeypatch, capsys):
     np.testing.assert_allclose(names["scores"], expected, atol=1e-6)
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.endswith(str(tuple(f"class {i}" for i in range(10))))
+
+
+def test_readme_sees_what_it_says(capsys):
+    *_, block = python_blocks("README.md")
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "stage1_block1_attention channel (2, 32)"
+    assert lines[1] == "stage1_block1_attention spatial (2, 32, 32)"
+    assert len(lines) == 6
+    assert names["cam"].maps.shape == (2, 4, 4)
+    assert names["drops"].shape == (2, 32, 32)
 
 
 def test_contributing_adds_an_attention_by_name():
