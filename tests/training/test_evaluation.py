@@ -116,7 +116,7 @@ def test_predictions_of_files(brightness, tmp_path):
 
 def test_files_and_evaluation_prepare_alike(tmp_path, rng):
     """The same image from a file and from an array is the same input."""
-    from keras_attention.training.prediction import _input
+    from keras_attention.training.prediction import read_input
 
     image = rng.integers(0, 256, (11, 17, 3), np.uint8)
     (tmp_path / "a.png").write_bytes(tf.io.encode_png(image).numpy())
@@ -127,7 +127,7 @@ def test_files_and_evaluation_prepare_alike(tmp_path, rng):
         image_size=(8, 6),
     )
     ((batch, _),) = data.evaluation("train", batch_size=4)
-    found = _input(str(tmp_path / "a.png"), data.preprocessing)
+    found = read_input(str(tmp_path / "a.png"), data.preprocessing)
     np.testing.assert_allclose(found, batch[0], atol=1e-6)
 
 

@@ -164,7 +164,7 @@ def test_after_and_before_predict(rng):
         ({"patch": 2, "stride": 3}, r"stride=\(3, 3\) with patch"),
         ({"patch": 0}, "patch.*Received: 0"),
         ({"patch": (2, 2, 2)}, "pair"),
-        ({"fill": (1.0, 2.0, 3.0)}, "a number, 2 of them, or 'mean'"),
+        ({"fill": (1.0, 2.0, 3.0)}, "a finite number, 2 of them, or 'mean'"),
         ({"fill": "grey"}, "'mean'. Received: 'grey'"),
         ({"classes": 3}, "0 … 2"),
         ({"score": "loss"}, "score"),
