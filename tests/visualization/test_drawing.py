@@ -185,6 +185,8 @@ def test_names_are_no_mathematics(axes):
     draw_confusion(axes, [evaluation([[1, 0], [0, 1]], names)])
     draw_class_accuracy(axes, {"$x$": [evaluation([[1, 0], [0, 1]], names)]})
     axes.figure.canvas.draw()
+    labels = [text.get_text() for text in axes.get_xticklabels()]
+    assert labels == [r"a\$\frac\$", r"US\$ and CA\$"]  # the signs themselves
 
 
 def test_many_classes_are_not_named(axes):
