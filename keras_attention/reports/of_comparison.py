@@ -75,11 +75,15 @@ def _lead(variants: Sequence[Variant], run: dict) -> tuple[str, ...]:
     counts = run["data"]["images"]
     epochs = _span([int(row["epochs"]) for v in variants for row in v.rows], "epoch")
     runs = _span([len(variant.rows) for variant in variants], "run")
-    alike = " All had the same recipe." if "to" not in epochs else ""
+    recipes = [
+        read_run(f, fields=FIELDS)["recipe"] for v in variants for f in v.folders
+    ]
+    same = all(recipe == run["recipe"] for recipe in recipes)
+    alike = "All had the same recipe." if same else "Their recipes differ."
     return (
         f"{len(variants)} networks, {runs} of each, over {epochs} on "
         f"{counts['train']:,} images of {run['data']['name']}; tested on "
-        f"{counts['test']:,}.{alike} The best epoch of a run was chosen on validation "
+        f"{counts['test']:,}. {alike} The best epoch of a run was chosen on validation "
         "images; the test images were looked at once, at the end.",
         "± is the half-width of the mean's 95% interval over the seeds, by Student's "
         "t. Runs of one seed see the same images in the same order, so differences are "

@@ -25,8 +25,7 @@ def overlay(
         image: uint8 `[H, W, 3]` or `[H, W, 1]`. It is shown in grey under the colours.
         heat: `[h, w]`, of any size; it is scaled bilinearly.
         opacity: of the colours, 0 to 1.
-        limits: values of the first and last colour; by default the least and the
-            largest of `heat`, or ± the largest magnitude where it is signed.
+        limits: values of the first and last colour; by default as `limits_of`.
         signed: whether zero is the middle: orange above, violet below.
 
     Returns:
@@ -62,6 +61,12 @@ def draw_overlay(axes, image: np.ndarray, heat: np.ndarray, title="", **options)
     return upsample(heat, np.shape(image)[:2])
 
 
+def limits_of(heat: np.ndarray, signed: bool) -> tuple[float, float]:
+    """Least and largest value, or ± the largest magnitude where zero is the middle."""
+    most = float(np.abs(heat).max())
+    return (-most, most) if signed else (float(np.min(heat)), float(np.max(heat)))
+
+
 def upsample(heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A map `[h, w]` scaled bilinearly to `[*size]`."""
     heat = np.asarray(heat, "float32")
@@ -85,10 +90,7 @@ def _check_image(image) -> np.ndarray:
 
 def _levels(scaled, heat, limits, signed) -> np.ndarray:
     """From 0, the first colour, to 1."""
-    if limits is None:
-        most = float(np.abs(heat).max())
-        limits = (-most, most) if signed else (float(np.min(heat)), float(np.max(heat)))
-    low, high = limits
+    low, high = limits or limits_of(heat, signed)
     if high <= low:  # a map without any difference is all middle, or all low
         return np.full(scaled.shape, 0.5 if signed else 0.0)
     return np.clip((scaled - low) / (high - low), 0, 1)

@@ -7,7 +7,7 @@ import numpy as np
 from keras_attention.extras import require
 from keras_attention.visualization.explaining import Explanation, Heat
 from keras_attention.visualization.histograms import draw_histograms
-from keras_attention.visualization.overlays import draw_overlay
+from keras_attention.visualization.overlays import draw_overlay, limits_of
 from keras_attention.visualization.style import as_text
 
 __all__ = ["draw_explanation"]
@@ -54,14 +54,11 @@ def draw_explanation(explanation: Explanation, image: np.ndarray, title: str):
 
 
 def _draw_heat(axes, image, heat: Heat) -> None:
-    values = heat.values
-    most = float(np.abs(values).max())
-    limits = (-most, most) if heat.signed else (float(values.min()), most)
-    draw_overlay(axes, image, values, limits=limits, signed=heat.signed)
+    low, high = limits_of(heat.values, heat.signed)
+    draw_overlay(axes, image, heat.values, signed=heat.signed)
     axes.set_title(_in_lines(heat.title), fontsize=FONT)
-    scale = f"{limits[0]:.3g} to {limits[1]:.3g}"
     axes.text(
-        *(0.5, -0.04, f"{scale}\n{heat.unit}"),
+        *(0.5, -0.04, f"{low:.3g} to {high:.3g}\n{heat.unit}"),
         transform=axes.transAxes,
         ha="center",
         va="top",

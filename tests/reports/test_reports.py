@@ -134,6 +134,15 @@ def test_answers_and_maps_of_the_gallery_are_the_networks(page, study):
     np.testing.assert_array_equal(pixels, overlay(large, spatial[0].values[1]))
 
 
+def test_another_recipe_in_one_run_is_told(broken, page):
+    assert "All had the same recipe." in page.lead[0]
+    path = broken / "cnn3-series" / "seed1" / "run.json"
+    record = json.loads(path.read_text())
+    record["recipe"]["learning_rate"] /= 2
+    path.write_text(json.dumps(record))
+    assert "Their recipes differ." in comparison_page(broken, **QUIET).lead[0]
+
+
 def test_an_unfinished_study_says_so(broken):
     rows = (broken / "runs.csv").read_text().splitlines()
     (broken / "runs.csv").write_text("\n".join(rows[:-1]) + "\n")
