@@ -13,7 +13,7 @@ An application turns its `attention=` argument into an `AttentionPlan` (`plan.py
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from keras_attention.choices import nearest_first, unknown
 
@@ -269,3 +269,41 @@ def as_spec(attention, site):
             f"{' and '.join(map(str, specs))}. Choose from: {', '.join(names(site))}."
         )
     return specs[0] if specs else None
+
+
+def recorded(attention):
+    """`attention=` in JSON types, for files; `AttentionPlan` reads it back.
+
+    Args:
+        attention: a name, a spec, a tuple of these or a dict for the whole network; or
+            one of these or None for each block, in a list or another sequence.
+
+    Raises:
+        ValueError: anything else, or an unknown name.
+    """
+    if isinstance(attention, AttentionSpec):
+        return attention.to_dict()
+    if attention is None or isinstance(attention, str):
+        return attention
+    if isinstance(attention, Mapping):
+        return (
+            {
+                key: entry if isinstance(entry, str) else _recorded_entry(entry)
+                for key, entry in attention.items()
+            }
+            if "name" not in attention
+            else dict(attention)
+        )
+    if isinstance(attention, tuple):
+        return {"*": _recorded_entry(attention)}
+    if isinstance(attention, Sequence) and not isinstance(attention, bytes):
+        return [_recorded_entry(entry) for entry in attention]
+    raise ValueError(
+        "`attention` is a name, a spec, a tuple of these or a dict, or a list or a "
+        f"genotype with one of these per block. Received: {attention!r}"
+    )
+
+
+def _recorded_entry(entry):
+    specs = [item.to_dict() for item in as_specs(entry)]
+    return specs if len(specs) > 1 else next(iter(specs), None)

@@ -6,6 +6,7 @@ the plan what stands at their sites and never name an attention.
 
 import dataclasses
 import fnmatch
+import itertools
 from collections.abc import Mapping, Sequence
 
 from keras_attention.attention import AttentionSpec, as_specs, names
@@ -47,6 +48,7 @@ class AttentionPlan:
               entries; a full name goes before a pattern, other blocks get none.
             Specs of different sites in a tuple are always the former.
         stages: number of blocks in each stage.
+        blocks: the blocks' names in order, instead of `"stage{s}_block{b}"`.
         stem: True if the network also has a block site after its stem, named
             `"stem"`. A list per block leaves it empty, unless it has one entry more:
             then the first is the stem's.
@@ -60,16 +62,15 @@ class AttentionPlan:
         ValueError: for whatever does not fit, naming the entry and the choices.
     """
 
-    def __init__(self, attention, stages, stem=False):
+    def __init__(self, attention, stages, stem=False, blocks=None):
         self.stages = tuple(stages)
-        self.blocks = tuple(
+        self.blocks = blocks or tuple(
             f"stage{s}_block{b}"
             for s, depth in enumerate(self.stages, 1)
             for b in range(1, depth + 1)
         )
-        self._stage_ends = {
-            f"stage{s}_block{depth}" for s, depth in enumerate(self.stages[:-1], 1)
-        }
+        ends = itertools.accumulate(self.stages[:-1])
+        self._stage_ends = {self.blocks[end - 1] for end in ends}
         self._stem = stem
         self._sites = {name: Sites() for name in self._slots()}
         if isinstance(attention, Mapping) and "name" not in attention:

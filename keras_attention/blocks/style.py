@@ -1,5 +1,6 @@
 """How every convolution, norm and activation of one network is made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import keras
@@ -21,6 +22,7 @@ class NetworkStyle:
         activation: name of the activation after a norm.
         norm_momentum, norm_epsilon: of the batch norms; PyTorch's by default (its
             momentum 0.1 is 0.9 here).
+        kernel_initializer: `keras.initializers.VarianceScaling`'s arguments.
     """
 
     data_format: str = "channels_last"
@@ -28,6 +30,7 @@ class NetworkStyle:
     activation: str = "relu"
     norm_momentum: float = 0.9
     norm_epsilon: float = 1e-5
+    kernel_initializer: Mapping = field(default_factory=lambda: HE_FAN_OUT)
     # Specs by where they were asked for: put there, or declined for the map's size.
     placed: set = field(default_factory=set, compare=False)
     declined: dict = field(default_factory=dict, compare=False)
@@ -46,7 +49,9 @@ class NetworkStyle:
             padding="symmetric" if kernel_size > 1 else "valid",
             groups=groups,
             use_bias=self.use_bias,
-            kernel_initializer=keras.initializers.VarianceScaling(**HE_FAN_OUT),
+            kernel_initializer=keras.initializers.VarianceScaling(
+                **self.kernel_initializer
+            ),
             data_format=self.data_format,
             name=name,
         )

@@ -1,5 +1,6 @@
 """AW-convolution (Baozhou et al., arXiv:2108.08205)."""
 
+import math
 from dataclasses import dataclass
 
 import keras
@@ -17,6 +18,9 @@ from keras_attention.ops.sample_conv import attention_weighted_conv2d
 __all__ = ["AW", "AWConv2D"]
 
 COMBINES = ("residual", "product")
+NORMS = ("batch", "group", "frozen")
+# Values that one group normalises; with few of them the mean is the value itself.
+GROUP_WIDTH = 16
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -35,6 +39,12 @@ class AWConv2D(Conv2D):
         channel_sharing: int that divides C1, r_C1: so many neighbouring input
             channels share one map. None means C1: one map for all.
         combine: `"residual"` for K + A ⊙ K, `"product"` for A ⊙ K.
+        norm: what BN above is. `"batch"`, the paper's. `"group"`: a group norm of
+            about 16 channels per group, for batches of few images. `"frozen"`: a batch
+            norm that keeps its statistics and weights, for fine-tuning.
+
+    With a 1×1 kernel the branch sees one value per image and channel, so a batch
+    norm sees as many as the batch has images: of one image it makes zeros.
 
     Input shape: (batch, height, width, C1), or (batch, C1, height, width) with
     `"channels_first"`. Output shape: as `keras.layers.Conv2D`. `layer.kernel` is
@@ -46,7 +56,9 @@ class AWConv2D(Conv2D):
 
     Raises:
         ValueError: `reduction_ratio` below 1, `channel_sharing` that does not divide
-            C1, an unknown `combine`, and what `keras.layers.Conv2D` raises.
+            C1, an unknown `combine` or `norm`, training a 1×1 kernel with
+            `norm="batch"` on a batch of one image, a group norm of one value, and
+            what `keras.layers.Conv2D` raises.
 
     Source: arXiv:2108.08205, section 3 and table 1, whose parameter counts fix what
     the text leaves open: hidden width C2 / r (not C1 / r), no biases in the branch,
@@ -62,6 +74,7 @@ class AWConv2D(Conv2D):
         reduction_ratio=16,
         channel_sharing=None,
         combine="residual",
+        norm="batch",
         **kwargs,
     ):
         super().__init__(
@@ -72,6 +85,7 @@ class AWConv2D(Conv2D):
             positive_integer("channel_sharing", channel_sharing)
         self.channel_sharing = channel_sharing
         self.combine = check_choice("combine", combine, COMBINES)
+        self.norm = check_choice("norm", norm, NORMS)
 
     def build(self, input_shape):
         axis = channel_axis(self.data_format)
@@ -86,9 +100,9 @@ class AWConv2D(Conv2D):
         self.maps = channels // sharing
         hidden = max(1, self.filters * self.maps // self.reduction_ratio)
         self.pointconv1 = self._pointconv(hidden, "pointconv1", "he_normal")
-        self.norm1 = self._norm("norm1")
+        self.norm1 = self._norm("norm1", hidden)
         self.pointconv2 = self._pointconv(self.maps * self.filters, "pointconv2")
-        self.norm2 = self._norm("norm2")
+        self.norm2 = self._norm("norm2", self.maps * self.filters)
         self.pointconv1.build((None, *self.kernel_size, channels))
         self.norm1.build((None, *self.kernel_size, hidden))
         self.pointconv2.build((None, *self.kernel_size, hidden))
@@ -97,6 +111,9 @@ class AWConv2D(Conv2D):
 
     def attention_map(self, inputs, training=None):
         """A before its expansion, (batch, kh, kw, C1 / r_C1, C2)."""
+        if training and self.norm == "batch":
+            self._check_batch(inputs)
+        training = training and self.norm != "frozen"
         pooled = adaptive_average_pool2d(inputs, self.kernel_size, self.data_format)
         if self.data_format == "channels_first":
             pooled = ops.transpose(pooled, (0, 2, 3, 1))  # (batch, kh, kw, C1)
@@ -143,10 +160,37 @@ class AWConv2D(Conv2D):
             name=name,
         )
 
-    def _norm(self, name):
-        return keras.layers.BatchNormalization(
+    def _norm(self, name, channels):
+        if self.norm == "group":
+            return keras.layers.GroupNormalization(
+                self._groups(channels), epsilon=1e-5, dtype=self.dtype_policy, name=name
+            )
+        norm = keras.layers.BatchNormalization(
             momentum=0.9, epsilon=1e-5, dtype=self.dtype_policy, name=name
         )
+        norm.trainable = self.norm != "frozen"
+        return norm
+
+    def _groups(self, channels):
+        if channels * math.prod(self.kernel_size) == 1:
+            raise ValueError(
+                "norm='group' would normalise single values, and so make zeros: the "
+                f"branch has one channel. Received: filters={self.filters}, "
+                f"reduction_ratio={self.reduction_ratio}. Lower the ratio, or use "
+                "norm='batch'."
+            )
+        groups = max(1, channels // GROUP_WIDTH)
+        while channels % groups:
+            groups -= 1
+        return groups
+
+    def _check_batch(self, inputs):
+        if inputs.shape[0] == 1 and self.kernel_size == (1, 1):
+            raise ValueError(
+                f"{self.name!r} has norm='batch' and a 1×1 kernel, and trains on a "
+                "batch of one image: of one value a batch norm makes zero. Use "
+                "norm='group' or 'frozen', or more images per batch."
+            )
 
     def get_config(self):
         return {
@@ -154,6 +198,7 @@ class AWConv2D(Conv2D):
             "reduction_ratio": self.reduction_ratio,
             "channel_sharing": self.channel_sharing,
             "combine": self.combine,
+            "norm": self.norm,
         }
 
 
@@ -165,3 +210,4 @@ class AW(AttentionSpec):
     reduction_ratio: int = 16
     channel_sharing: int | None = None
     combine: str = "residual"
+    norm: str = "batch"

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 
 from keras_attention import applications
-from keras_attention.attention import AttentionSpec, as_specs
+from keras_attention.attention import as_specs, recorded
 from keras_attention.choices import check_choice
 from keras_attention.data import ImageData, load
 from keras_attention.data.order import check_seed
@@ -331,33 +331,6 @@ def check_request(kind: type, asked: dict):
         image_size=None if size is None else tuple(size),
         data_dir=None if place is None else str(Path(place).expanduser().resolve()),
     )
-
-
-def recorded(attention):
-    """`attention=` in JSON types, for the record of a run.
-
-    Args:
-        attention: a name, a spec or a dict for the whole network; or one of these,
-            None or a tuple for each block, in a list or another sequence.
-
-    Raises:
-        ValueError: anything else, or an unknown name.
-    """
-    if isinstance(attention, AttentionSpec):
-        return attention.to_dict()
-    if attention is None or isinstance(attention, str | dict):
-        return attention
-    if isinstance(attention, Sequence) and not isinstance(attention, tuple | bytes):
-        return [_recorded_entry(entry) for entry in attention]
-    raise ValueError(
-        "`attention` of a run by name is a name, a spec or a dict, or a list or a "
-        f"genotype with one of these per block. Received: {attention!r}"
-    )
-
-
-def _recorded_entry(entry):
-    specs = [spec.to_dict() for spec in as_specs(entry)]
-    return specs if len(specs) > 1 else next(iter(specs), None)
 
 
 def _shown(attention) -> str:

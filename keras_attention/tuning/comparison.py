@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
+from keras_attention.attention import recorded
 from keras_attention.intervals import mean_and_interval
 from keras_attention.timing import duration
 from keras_attention.training import Request, evaluate_run, load_trained, train
@@ -19,7 +20,7 @@ from keras_attention.training.run_folder import (
     read_run,
     refuse_differences,
 )
-from keras_attention.training.runs import check_request, recorded
+from keras_attention.training.runs import check_request
 from keras_attention.tuning.search_log import append_rows, read_rows
 
 __all__ = ["Candidate", "Comparison", "compare", "read_comparison"]
