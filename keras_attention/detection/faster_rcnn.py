@@ -103,7 +103,7 @@ class FasterRCNN(Detector):
         self.built = True
 
     def training_losses(self, features, image_shape, sizes, targets):
-        maps, logits, deltas, anchors = self._propose(features)
+        maps, logits, deltas, anchors = self._propose(features, image_shape)
         objectness, proposal = proposal_losses(
             logits,
             deltas,
@@ -124,17 +124,17 @@ class FasterRCNN(Detector):
         return dict(zip(LOSSES, values, strict=True))
 
     def detections(self, features, image_shape, sizes):
-        maps, logits, deltas, anchors = self._propose(features)
+        maps, logits, deltas, anchors = self._propose(features, image_shape)
         boxes, scores = select_proposals(
             logits, deltas, anchors, sizes, self.proposals, training=False
         )
         outputs = self.box_predictor(self._pool(maps, boxes))
         return detect(*outputs, boxes, scores, sizes, self.head)
 
-    def _propose(self, features):
+    def _propose(self, features, image_shape):
         maps = list(features.values())
         logits, deltas = self.region_proposals(maps)
-        return maps, logits, deltas, anchors_of(maps, self.strides, self.proposals)
+        return maps, logits, deltas, anchors_of(image_shape, maps, self.proposals)
 
     def _pool(self, maps, boxes):
         """Proposals from all levels but the last, which is for anchors only."""

@@ -75,11 +75,11 @@ class RegionProposalNetwork(keras.layers.Layer):
         return {**super().get_config(), "anchors": self.anchors}
 
 
-def anchors_of(features, strides, options):
+def anchors_of(image_size, features, options):
     """The anchors of each level as constants; see `pyramid_anchors`."""
     return pyramid_anchors(
+        image_size,
         tuple(tuple(feature.shape[1:3]) for feature in features),
-        strides,
         options.anchor_sizes,
         options.aspect_ratios,
     )

@@ -35,7 +35,7 @@ normalised by ImageNet's mean and deviation, then padded with zeros to 128×160.
     first_labels_0, _1: their classes
     true_boxes_0, _1: the ground truth of the losses
     true_labels_0, _1: its classes
-    training_proposals_0, _1: the RPN's boxes at the defaults for training
+    training_proposals_0, _1: the RPN's boxes in training, at most 200
     losses: objectness, RPN box, class, box; row 0: both images' ground truth; row 1:
         image 0's, and image 1 without a box. Batch norms at inference; no sampling:
         each anchor and proposal that is positive or negative counts
@@ -244,6 +244,7 @@ def faster_rcnn_training(model, images):
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
+    model.rpn._post_nms_top_n["training"] = 200  # 2000 would take a test too long
     rpn_sampler = model.rpn.fg_bg_sampler = CountingSampler()
     roi_sampler = model.roi_heads.fg_bg_sampler = CountingSampler()
     rows = {k: [] for k in ("losses", "rpn_samples", "roi_samples", "gradient_norms")}

@@ -129,10 +129,16 @@ def resnet_shape(tensors):
 def resnet(model, depths):
     """timm's or torchvision's bottleneck ResNet, with or without SE."""
     layers = {layer.name: layer for layer in model.layers}
-    table = conv("conv1", layers["stem_conv"]) + norm("bn1", layers["stem_norm"])
+    return resnet_body(layers, depths) + dense("fc", layers["predictions"])
+
+
+def resnet_body(layers, depths, prefix=""):
+    """All of `resnet` but the classifier; `layers` by name."""
+    table = conv(f"{prefix}conv1", layers["stem_conv"])
+    table += norm(f"{prefix}bn1", layers["stem_norm"])
     for s, depth in enumerate(depths, 1):
         for b in range(depth):
-            theirs, ours = f"layer{s}.{b}", f"stage{s}_block{b + 1}"
+            theirs, ours = f"{prefix}layer{s}.{b}", f"stage{s}_block{b + 1}"
             for i in (1, 2, 3):
                 table += conv(f"{theirs}.conv{i}", layers[f"{ours}_conv{i}"])
                 table += norm(f"{theirs}.bn{i}", layers[f"{ours}_norm{i}"])
@@ -142,7 +148,7 @@ def resnet(model, depths):
             if f"{ours}_attention" in layers:
                 attention = layers[f"{ours}_attention"]
                 table += squeeze_excitation(attention, f"{theirs}.se.")
-    return table + dense("fc", layers["predictions"])
+    return table
 
 
 def _spatial_first(array):
