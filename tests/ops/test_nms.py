@@ -36,7 +36,7 @@ def test_ten_thousand_random_cases(mode, threshold):
     keep = in_mode(lambda b, s: keep_mask(b, s, threshold), mode)(boxes, scores)
     np.testing.assert_array_equal(keep, expected)
     suppressed = np.isfinite(scores) & ~expected
-    assert suppressed.any(axis=1).mean() > 0.9  # cases in which something is to do
+    assert suppressed.any(axis=1).mean() > 0.7  # something is to do
 
 
 @pytest.mark.parametrize("mode", MODES)
