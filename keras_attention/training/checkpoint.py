@@ -26,19 +26,24 @@ class Checkpoint(keras.callbacks.Callback):
 
     Args:
         folder: where to write.
-        monitor: name of the metric that the best network has least of.
+        monitor: name of the metric that the best network has least of. An epoch
+            without it is not the best.
         state: progress so far, from `restore` or `FRESH`.
+        highest: whether the best network has most of it instead.
 
     Raises:
         FloatingPointError: at the end of an epoch with a loss that is not finite;
             the last checkpoint stays as it was.
     """
 
-    def __init__(self, folder: Path, monitor: str, state: dict):
+    def __init__(
+        self, folder: Path, monitor: str, state: dict, *, highest: bool = False
+    ):
         super().__init__()
         self.folder = folder
         self.monitor = monitor
         self.state = dict(state)
+        self.highest = highest
 
     def on_epoch_end(self, epoch, logs=None):
         if not math.isfinite(logs["loss"]):
@@ -46,14 +51,18 @@ class Checkpoint(keras.callbacks.Callback):
                 f"The loss is {logs['loss']} after epoch {epoch + 1}: try a lower "
                 "learning rate. The checkpoints of earlier epochs are untouched"
             )
-        value = float(logs[self.monitor])
         self.state["epoch"] = epoch + 1
-        if self.state["best"] is None or value < self.state["best"]:
-            self.state |= {"best": value, "best_epoch": epoch + 1}
+        value = logs.get(self.monitor)
+        if value is not None and self._is_better(float(value)):
+            self.state |= {"best": float(value), "best_epoch": epoch + 1}
             replace_file(self.folder / "best.keras", self.model.save)
         replace_file(self.folder / "last.keras", self._save)
         shown = self.state | {"monitor": self.monitor}
         write_json(self.folder / "state.json", shown)
+
+    def _is_better(self, value: float) -> bool:
+        best = self.state["best"]
+        return best is None or (value > best if self.highest else value < best)
 
     def _save(self, path: Path) -> None:
         self.model.save(path)

@@ -54,6 +54,28 @@ def read_some(path: Path) -> list[dict[str, float]]:
     return rows
 
 
+def append_rows(path: Path, rows: list[dict]) -> None:
+    """Add rows to a CSV file, whole or not at all.
+
+    Raises:
+        ValueError: the file has other columns.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    if path.exists():
+        text.write(path.read_text(encoding="utf-8"))
+        heads = text.getvalue().partition("\n")[0].strip()
+        if heads != ",".join(rows[0]):
+            raise ValueError(
+                f"{path} has the columns {heads}, and is not added to: another version "
+                "wrote it. Start anew in another folder"
+            )
+    else:
+        writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
 def forget_after(path: Path, epoch: int) -> None:
     """Drop the rows of epochs from `epoch` (counted from 0) on.
 

@@ -14,8 +14,8 @@ PLAIN = Augmentation()
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All that decides a training run besides the network, the data and the seed.
+class SGDRecipe:
+    """What any training by SGD decides: base of `Recipe` and of the detectors'.
 
     Args:
         name: what it is called.
@@ -27,15 +27,8 @@ class Recipe:
         milestones: fractions of the run, rising, in (0, 1), so that a shorter run
             keeps its shape; rounded to whole epochs. Only for `"step"`.
         decay_factor: what a milestone multiplies the learning rate by.
-        warmup: fraction of the run, in [0, 1), in which the learning rate rises
-            from nothing.
         momentum: 0 to 1.
-        nesterov: Nesterov's momentum.
         weight_decay: λ of the L2 decay (coupled; see `SGDL2`).
-        decay_exclude: names of variables without decay, such as
-            `("gamma", "beta", "bias")`. The papers' code decays all.
-        augmentation: what happens to training images.
-        crop_fraction: evaluation's, as in `Preprocessing`.
 
     Raises:
         ValueError: a value is out of its range.
@@ -48,35 +41,36 @@ class Recipe:
     schedule: str = "step"
     milestones: tuple[float, ...] = (0.5, 0.75)
     decay_factor: float = 0.1
-    warmup: float = 0.0
     momentum: float = 0.9
-    nesterov: bool = False
     weight_decay: float = 0.0
-    decay_exclude: tuple[str, ...] = ()
-    augmentation: Augmentation = PLAIN
-    crop_fraction: float = 1.0
 
     def __post_init__(self):
         check_choice("schedule", self.schedule, SCHEDULES)
-        wanted = {
+        broken = [condition for condition, holds in self.wanted().items() if not holds]
+        if broken:
+            raise ValueError(
+                f"The recipe {self.name!r} must have {' and '.join(broken)}. "
+                f"Received: {self}"
+            )
+
+    def wanted(self) -> dict[str, bool]:
+        """Conditions on the values, and whether they hold."""
+        return {
             "epochs ≥ 1": self.epochs >= 1,
             "batch_size ≥ 1": self.batch_size >= 1,
             "learning_rate > 0": self.learning_rate > 0,
             "0 ≤ momentum ≤ 1": 0 <= self.momentum <= 1,
             "weight_decay ≥ 0": self.weight_decay >= 0,
-            "0 ≤ warmup < 1": 0 <= self.warmup < 1,
             "0 < decay_factor ≤ 1": 0 < self.decay_factor <= 1,
             "milestones rising in (0, 1)": _rising(self.milestones),
             "milestones for the schedule 'step'": (
                 self.schedule != "step" or bool(self.milestones)
             ),
         }
-        broken = [condition for condition, holds in wanted.items() if not holds]
-        if broken:
-            raise ValueError(
-                f"The recipe {self.name!r} must have {' and '.join(broken)}. "
-                f"Received: {self}"
-            )
+
+    def warmup_of(self, steps: int) -> int:
+        """Of a run of so many steps, those in which the learning rate rises."""
+        raise NotImplementedError("a recipe has its warm-up")  # abstract
 
     @property
     def milestone_epochs(self) -> list[int]:
@@ -96,6 +90,40 @@ class Recipe:
     def to_dict(self) -> dict:
         """A dictionary of JSON types."""
         return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Recipe(SGDRecipe):
+    """All that decides a training run besides the network, the data and the seed.
+
+    Args:
+        name, epochs, batch_size, learning_rate, schedule, milestones, decay_factor,
+            momentum, weight_decay: see `SGDRecipe`.
+        warmup: fraction of the run, in [0, 1), in which the learning rate rises
+            from nothing.
+        nesterov: Nesterov's momentum.
+        decay_exclude: names of variables without decay, such as
+            `("gamma", "beta", "bias")`. The papers' code decays all.
+        augmentation: what happens to training images.
+        crop_fraction: evaluation's, as in `Preprocessing`.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    warmup: float = 0.0
+    nesterov: bool = False
+    decay_exclude: tuple[str, ...] = ()
+    augmentation: Augmentation = PLAIN
+    crop_fraction: float = 1.0
+
+    def wanted(self) -> dict[str, bool]:
+        """See `SGDRecipe`."""
+        return {**super().wanted(), "0 ≤ warmup < 1": 0 <= self.warmup < 1}
+
+    def warmup_of(self, steps: int) -> int:
+        """See `SGDRecipe`."""
+        return round(self.warmup * steps)
 
 
 def _rising(milestones: tuple[float, ...]) -> bool:
@@ -182,6 +210,18 @@ def recipe(name: str, **changes) -> Recipe:
     >>> recipe("cifar", epochs=20).milestone_epochs
     [10, 15]
     """
-    check_choice("recipe", name, RECIPES)
+    return changed(RECIPES, name, changes)
+
+
+def changed(recipes: dict[str, SGDRecipe], name: str, changes: dict) -> SGDRecipe:
+    """The recipe of a name, with the changes that are not None.
+
+    Raises:
+        ValueError: an unknown name or field, or a value out of range.
+    """
+    check_choice("recipe", name, recipes)
     given = {key: value for key, value in changes.items() if value is not None}
-    return dataclasses.replace(RECIPES[name], **given)
+    known = [field.name for field in dataclasses.fields(recipes[name])]
+    for key in given:
+        check_choice("field of a recipe", key, known)
+    return dataclasses.replace(recipes[name], **given)

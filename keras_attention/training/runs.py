@@ -21,6 +21,7 @@ from keras_attention.training.prediction import Prediction, predict
 from keras_attention.training.recipes import Recipe, recipe
 from keras_attention.training.run_folder import (
     RECORD,
+    TRAINING,
     read_preprocessing,
     read_run,
     refuse_differences,
@@ -255,11 +256,12 @@ def predict_run(
     return predict(model, read_preprocessing(folder), files, top=top)
 
 
-def load_trained(path: str | Path) -> tuple[keras.Model, Path]:
+def load_trained(path: str | Path, kind: str = TRAINING) -> tuple[keras.Model, Path]:
     """A run's network and its folder.
 
     Args:
         path: a run's folder (its best network is taken) or a `.keras` file in it.
+        kind: of the run, as for `read_run`.
 
     Raises:
         FileNotFoundError: no run or no network there.
@@ -269,7 +271,7 @@ def load_trained(path: str | Path) -> tuple[keras.Model, Path]:
     folder, file = (
         (path.parent, path) if path.suffix == ".keras" else (path, path / "best.keras")
     )
-    read_run(folder)
+    read_run(folder, kind)
     if not file.exists():
         raise FileNotFoundError(
             f"There is no network {file}: the run has not finished an epoch"

@@ -54,7 +54,7 @@ def learning_rate_schedule(recipe, steps_per_epoch: int):
     rounded to whole epochs, and the first step of that epoch has the new rate.
     """
     total = steps_per_epoch * recipe.epochs
-    warmup = round(recipe.warmup * total)
+    warmup = recipe.warmup_of(total)
     if recipe.schedule == "cosine":
         return _cosine(recipe, total, warmup)
     schedule = _steps(recipe, steps_per_epoch)

@@ -14,6 +14,7 @@ from keras_attention.intervals import mean_and_interval
 from keras_attention.timing import duration
 from keras_attention.training import Request, evaluate_run, load_trained, train
 from keras_attention.training.files import read_json, write_json, write_text
+from keras_attention.training.history import append_rows
 from keras_attention.training.run_folder import (
     RECORD,
     open_run,
@@ -21,7 +22,7 @@ from keras_attention.training.run_folder import (
     refuse_differences,
 )
 from keras_attention.training.runs import check_request
-from keras_attention.tuning.search_log import append_rows, read_rows
+from keras_attention.tuning.search_log import read_rows
 
 __all__ = ["Candidate", "Comparison", "compare", "read_comparison"]
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from keras_attention.training.files import write_text
 from keras_attention.tuning.mixed import block_of, mixed_layers, softmax
 
 HISTORY = (
@@ -40,28 +38,6 @@ def architecture_rows(epoch: int, model: keras.Model) -> list[dict]:
     layers = sorted(mixed_layers(model), key=lambda layer: layer.site != "block")
     most = max(layer.alpha.shape[0] for layer in layers)
     return [_architecture_row(epoch, layer, most) for layer in layers]
-
-
-def append_rows(path: Path, rows: list[dict]) -> None:
-    """Add rows to a CSV file, whole or not at all.
-
-    Raises:
-        ValueError: the file has other columns.
-    """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    if path.exists():
-        text.write(path.read_text(encoding="utf-8"))
-        heads = text.getvalue().partition("\n")[0].strip()
-        if heads != ",".join(rows[0]):
-            raise ValueError(
-                f"{path} has the columns {heads}, and is not added to: another version "
-                "wrote it. Start anew in another folder"
-            )
-    else:
-        writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -16,11 +16,7 @@ from keras_attention.tuning.genotype import Genotype, derive
 from keras_attention.tuning.rounds import Rounds
 from keras_attention.tuning.schedule import SearchSchedule
 from keras_attention.tuning.search_checkpoint import Progress, restore, save
-from keras_attention.tuning.search_log import (
-    append_rows,
-    architecture_rows,
-    history_row,
-)
+from keras_attention.tuning.search_log import architecture_rows, history_row
 from keras_attention.tuning.space import SearchSpace
 
 KIND = "search"
@@ -114,8 +110,8 @@ class SearchRun:
         rates = self.schedule.learning_rates(self.steps_per_epoch)
         rate = float(keras.ops.convert_to_numpy(rates(progress.step - 1)))
         row = history_row(epoch, means, rate, progress.seconds)
-        append_rows(self.out / HISTORY_FILE, [row])
-        append_rows(self.out / ALPHA_FILE, architecture_rows(epoch, self.model))
+        history.append_rows(self.out / HISTORY_FILE, [row])
+        history.append_rows(self.out / ALPHA_FILE, architecture_rows(epoch, self.model))
         genotype = derive(self.model, self.space)
         folder = self.out / "genotypes"
         folder.mkdir(exist_ok=True)

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
+from keras_attention.training.history import append_rows
 from keras_attention.tuning.controls import uniform_genotype
-from keras_attention.tuning.search_log import append_rows
 from keras_attention.tuning.space import search_space
 
 SPACE = search_space("sscbam", aw=True)

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+from keras_attention.training.history import append_rows
 from keras_attention.tuning import pictures
 from keras_attention.tuning.controls import uniform_genotype
-from keras_attention.tuning.search_log import append_rows
 from keras_attention.tuning.searching import _draw
 from keras_attention.tuning.space import search_space
 
