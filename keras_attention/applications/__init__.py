@@ -20,9 +20,11 @@ from keras_attention.applications.resnet import (
     ResNeXt101,
     WideResNet18,
 )
+from keras_attention.applications.vgg import VGG16
 
 __all__ = [
     "CNN3",
+    "VGG16",
     "AAWideResNet",
     "CifarResNet",
     "MobileNet",

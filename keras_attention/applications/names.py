@@ -10,6 +10,7 @@ from keras_attention.applications import (
     mobilenet_v2,
     mobilenet_v3,
     resnet,
+    vgg,
 )
 from keras_attention.choices import unknown
 
@@ -31,6 +32,7 @@ _NETWORKS = {
     "mobilenetv2": (mobilenet_v2.MobileNetV2, ("alpha",)),
     "mobilenetv3large": (mobilenet_v3.MobileNetV3Large, ("alpha",)),
     "mobilenetv3small": (mobilenet_v3.MobileNetV3Small, ("alpha",)),
+    "vgg16": (vgg.VGG16, ()),
 }
 
 
