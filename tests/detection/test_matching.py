@@ -25,11 +25,10 @@ def matched_by_loop(candidates, boxes, present, foreground, background, at_least
     found = []
     for column in table.T:
         best = int(column.argmax())
-        if column[best] >= foreground:
-            found.append(best)
-        elif at_least_one and any(
+        highest = any(
             p and column[i] == table[i].max() > 0 for i, p in enumerate(present)
-        ):
+        )
+        if column[best] >= foreground or (at_least_one and highest):
             found.append(best)
         else:
             found.append(NONE if column[best] < background else BETWEEN)
