@@ -1,0 +1,284 @@
+"""Train a detector by a recipe, into a folder, so that it can go on later."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_attention.detection.data.pipeline import detection_pipeline, steps_per_epoch
+from keras_attention.detection.data.records import BoxedImages
+from keras_attention.detection.data.resizing import Sizing
+from keras_attention.detection.logs import Evaluator, HistoryLog, ProgressBar
+from keras_attention.detection.prediction import check_classes
+from keras_attention.detection.recipes import DetectionRecipe
+from keras_attention.detection.stepping import Stepper, reading
+from keras_attention.extras import require
+from keras_attention.layers.checks import positive_integer
+from keras_attention.training import history
+from keras_attention.training.checkpoint import FRESH, Checkpoint, restore
+from keras_attention.training.optimizer import SGDL2
+from keras_attention.training.run_folder import open_run
+from keras_attention.training.schedules import learning_rate_schedule
+
+KIND = "detection"
+HISTORY = "history.csv"
+# What the best network has most of; without validation images, least of the loss.
+BEST = "AP"
+
+
+def fit(
+    model: keras.Model,
+    images: BoxedImages,
+    validation: BoxedImages | None,
+    recipe: DetectionRecipe,
+    *,
+    out: str | Path,
+    seed: int = 0,
+    resume: bool = False,
+    stop_after: int | None = None,
+    evaluate_every: int = 1,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int | str = "auto",
+    description: dict | None = None,
+    command: str | None = None,
+) -> list[dict[str, float]]:
+    """Train a detector, with logs and checkpoints in `out`.
+
+    A run that stopped after any epoch, and is resumed with the same arguments, ends
+    with the same weights as one that did not stop. The folder gets `run.json`
+    (settings, classes, versions, seed, commands), `history.csv` (one row per epoch,
+    epochs from 0), `last.keras`, `best.keras` (highest AP at 0.50 to 0.95 of the
+    validation images, or least loss without them) and `state.json`.
+
+    Args:
+        model: a `Detector`; it is compiled here, and its batch norms are frozen where
+            the recipe says so.
+        images: what it learns.
+        validation: what its average precision is measured on, or None.
+        recipe: how to train.
+        out: the run's folder.
+        seed: of the order of the images and of augmentation, 0 to 2³¹ − 1. The first
+            weights are the model's own, and its `seed` chooses what learns.
+        resume: go on with the run in `out`; from its first epoch if it has no
+            checkpoint yet.
+        stop_after: epochs to train at most in this call; None trains to the end.
+        evaluate_every: epochs from one measurement to the next; the last epoch has
+            one, too.
+        callbacks: more Keras callbacks. Their state is not part of a checkpoint.
+        verbose: 0 for silence, else progress bars and the time left.
+        description: what to record of the model, JSON types; by default its
+            configuration.
+        command: the command line to record.
+
+    Returns:
+        The history: a dictionary per epoch, earlier sessions' included, with `epoch`,
+        `loss` and its parts (means over the epoch), `learning_rate` (of the last
+        step), COCO's numbers (`AP`, `AP50`, …) where it was measured, and `seconds`.
+
+    Raises:
+        FileExistsError: `out` holds a run and `resume` is False.
+        FileNotFoundError: it holds none and `resume` is True, or an image is missing.
+        ValueError: model, images and recipe do not fit together, differ from the
+            run's, or an image file is broken.
+        FloatingPointError: a loss is not finite.
+    """
+    out = Path(out)
+    check_fit(model, images, validation, recipe)
+    positive_integer("evaluate_every", evaluate_every)
+    if validation is not None:  # which is needed in an hour
+        require("pycocotools.coco", extra="coco", purpose="COCO's average precision")
+    if stop_after is not None:
+        positive_integer("stop_after", stop_after)
+    if recipe.freeze_norms:
+        freeze_norms(model)
+    steps = steps_per_epoch(images, recipe.batch_size, orientations=True)
+    compile(model, recipe, steps)
+    fixed = {
+        "model": description or model.get_config(),
+        "data": {"train": describe(images), "validation": describe(validation)},
+        "classes": {
+            "names": list(images.class_names),
+            "category_ids": list(images.category_ids),
+        },
+        "recipe": recipe.to_dict(),
+        "seed": seed,
+        "evaluate_every": evaluate_every,
+        "dtype": model.dtype_policy.name,
+    }
+    open_run(out, fixed, command=command, resume=resume, kind=KIND)
+    state = _progress(model, out)
+    done = state["epoch"]
+    stop = recipe.epochs if stop_after is None else done + stop_after
+    stop = min(stop, recipe.epochs)
+    if done < stop:
+        stepper = Stepper(model)
+        measured = _measured(stepper, validation, recipe, evaluate_every, verbose)
+        logs = [
+            *([ProgressBar(out / HISTORY)] if verbose else []),
+            *measured,
+            history.EpochFacts(),
+            HistoryLog(out / HISTORY, validation is not None),
+            *callbacks,
+            # Last: an epoch counts when all has seen it.
+            Checkpoint(
+                out,
+                "loss" if validation is None else BEST,
+                state,
+                highest=validation is not None,
+            ),
+        ]
+        _train(stepper, images, recipe, seed, range(done, stop), steps, logs)
+    elif verbose:
+        print(f"{out} has all of its {recipe.epochs} epochs already")
+    return history.read(out / HISTORY)
+
+
+def check_fit(
+    model: keras.Model,
+    images: BoxedImages,
+    validation: BoxedImages | None,
+    recipe: DetectionRecipe,
+) -> None:
+    """Raise ValueError unless model, images and recipe fit together."""
+    check_classes(model, images)
+    if not images.most_boxes:
+        raise ValueError("None of the training images has a box: nothing to learn.")
+    if validation is not None and validation.class_names != images.class_names:
+        raise ValueError(
+            "Training and validation images must have the same classes in the same "
+            f"order. Received: {images.class_names} and {validation.class_names}."
+        )
+    size = getattr(model, "image_size", recipe.size)
+    if size != recipe.size:
+        raise ValueError(
+            f"{model.name!r} takes images of {size[0]}×{size[1]} pixels: the recipe "
+            f"needs that `size`. Received: size={recipe.size}."
+        )
+
+
+def freeze_norms(model: keras.Model) -> None:
+    """Make every batch norm keep its statistics and weights.
+
+    They are then constants: in training they normalise by the statistics that they
+    have, as torchvision's `FrozenBatchNorm2d` does.
+    """
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
+def compile(
+    model: keras.Model,
+    recipe: DetectionRecipe,
+    steps_per_epoch: int,
+    *,
+    optimizer: keras.optimizers.Optimizer | None = None,
+) -> None:
+    """Give a detector the recipe's optimizer; its losses are its own.
+
+    Args:
+        model: a `Detector`.
+        recipe: what to train with.
+        steps_per_epoch: batches in an epoch; the schedule counts in steps.
+        optimizer: in place of the recipe's.
+    """
+    sgd = SGDL2(
+        learning_rate=learning_rate_schedule(recipe, steps_per_epoch),
+        momentum=recipe.momentum,
+        l2=recipe.weight_decay,
+        global_clipnorm=recipe.clip_norm,
+    )
+    model.compile(optimizer=optimizer or sgd, jit_compile="auto")
+    # Here, because TensorFlow traces a step twice where the first makes variables.
+    model.optimizer.build(model.trainable_variables)
+
+
+def describe(images: BoxedImages | None) -> dict | None:
+    """What tells a set of images from another: its size, and a digest of its boxes."""
+    if images is None:
+        return None
+    digest = hashlib.sha256()
+    for image in images.images:
+        digest.update(np.int64([image.id, image.height, image.width]).tobytes())
+        for array in (image.boxes, image.labels, image.crowd):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return {
+        "images": len(images),
+        "boxes": sum(len(image.boxes) for image in images.images),
+        "fingerprint": digest.hexdigest()[:16],
+    }
+
+
+def _progress(model: keras.Model, out: Path) -> dict:
+    """Bring a run's last checkpoint back, if there is one, and tell how far it is."""
+    path = out / "last.keras"
+    state = restore(model, path) if path.exists() else dict(FRESH)
+    history.forget_after(out / HISTORY, state["epoch"])
+    return state
+
+
+def _measured(stepper, validation, recipe, every: int, verbose) -> list:
+    if validation is None:
+        return []
+    sizing = sizing_of(recipe)
+    return [Evaluator(stepper, validation, sizing, every, recipe.epochs, bool(verbose))]
+
+
+def sizing_of(recipe: DetectionRecipe) -> Sizing:
+    """How large the recipe's images are fed."""
+    return Sizing(recipe.short_side, recipe.long_side, size=recipe.size)
+
+
+def _train(stepper, images, recipe, seed, epochs: range, steps: int, callbacks):
+    batches = reading(
+        detection_pipeline(
+            images,
+            batch_size=recipe.batch_size,
+            training=True,
+            short_side=recipe.short_side,
+            long_side=recipe.long_side,
+            size=recipe.size,
+            orientations=True,
+            flip=recipe.flip,
+            crops=recipe.crops,
+            seed=seed,
+            first_epoch=epochs.start,
+            epochs=epochs.stop,
+        )
+    )
+    model = stepper.model
+    model.stop_training = False
+    logs = keras.callbacks.CallbackList(
+        callbacks, model=model, epochs=recipe.epochs, steps=steps, verbose=0
+    )
+    logs.on_train_begin()
+    for epoch in epochs:
+        logs.on_epoch_begin(epoch)
+        logs.on_epoch_end(epoch, _epoch(stepper, batches, steps, epoch, logs))
+        if model.stop_training:  # a callback's wish
+            break
+    logs.on_train_end()
+
+
+def _epoch(stepper, batches, steps: int, epoch: int, logs) -> dict[str, float]:
+    """Means of the losses over an epoch."""
+    sums: dict[str, float] = {}
+    for step in range(steps):
+        logs.on_train_batch_begin(step)
+        found = stepper.train(next(batches))
+        if not math.isfinite(found["loss"]):
+            raise FloatingPointError(
+                f"The loss is {found['loss']} in step {step + 1} of epoch {epoch + 1}: "
+                "try a lower learning rate, or `clip_norm`. The checkpoints of earlier "
+                "epochs are untouched"
+            )
+        for name, value in found.items():
+            sums[name] = sums.get(name, 0.0) + value
+        means = {name: total / (step + 1) for name, total in sums.items()}
+        logs.on_train_batch_end(step, means)
+    return means
