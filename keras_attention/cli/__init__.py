@@ -1,6 +1,7 @@
 """The command line: arguments in, text out, one line per error.
 
-Each command is a module with `add_command`, which declares its arguments.
+Each command is a module with `add_command`, which declares its arguments, and gives
+its parser, or those of its actions.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from keras_attention.cli import (
     benchmark,
     compare,
     derive,
+    detect,
     evaluate,
     explain,
     export,
@@ -37,6 +39,7 @@ COMMANDS = (
     study,
     explain,
     report,
+    detect,
 )
 USER_ERRORS = (ValueError, ImportError, OSError, FloatingPointError)
 FAILED = 2
@@ -74,7 +77,7 @@ def _one_line(error: Exception) -> str:
 def _remedy(arguments: argparse.Namespace, argv: list[str]) -> str:
     if not hasattr(arguments, "go_on"):
         return "Nothing was changed."
-    words = [arguments.command, "--out", arguments.out]
+    words = [*arguments.command.split(), "--out", arguments.out]
     if arguments.repeat:  # the folder does not say what is to be done
         words = [word for word in argv if word != "--resume"]
     command = shlex.join(["keras-attention", *words, "--resume"])
@@ -88,7 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command in COMMANDS:
-        command.add_command(commands).add_argument(
-            "--debug", action="store_true", help="show the traceback of an error"
-        )
+        parsers = command.add_command(commands)
+        for each in parsers if isinstance(parsers, list) else [parsers]:
+            each.add_argument(
+                "--debug", action="store_true", help="show the traceback of an error"
+            )
     return parser

@@ -9,17 +9,12 @@ import keras
 from keras_attention.detection.coco_metrics import METRICS, evaluate_detections
 from keras_attention.detection.data.records import BoxedImages
 from keras_attention.detection.data.resizing import Sizing
-from keras_attention.detection.prediction import find
+from keras_attention.detection.prediction import find, shown
 from keras_attention.detection.stepping import Stepper
 from keras_attention.timing import duration
 from keras_attention.training import history
 
 SHOWN = ("AP", "AP50", "AP75")
-
-
-def shown_number(value: float | None) -> str:
-    """A COCO number for people."""
-    return "–" if value is None else f"{value:.3f}"
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -82,8 +77,8 @@ class Evaluator(keras.callbacks.Callback):
         found = evaluate_detections(self.images, detections)
         logs |= {name: found[name] for name in METRICS}
         if self.verbose:
-            shown = (f"{name} {shown_number(found[name])}" for name in SHOWN)
-            print(", ".join(shown), flush=True)
+            numbers = (f"{name} {shown(found[name])}" for name in SHOWN)
+            print(", ".join(numbers), flush=True)
 
 
 class HistoryLog(keras.callbacks.Callback):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_attention.detection.coco_metrics import (
+    METRICS,
     evaluate_detections,
     rescale_detections,
 )
@@ -78,6 +79,28 @@ def evaluate(
     check_classes(model, images)
     found = detect(model, images, sizing=sizing, batch_size=batch_size, verbose=verbose)
     return evaluate_detections(images, found)
+
+
+def listed(found: dict) -> str:
+    """COCO's numbers, then AP50 by class, for people.
+
+    Args:
+        found: as `evaluate` returns, with `split` and `images` or not.
+    """
+    lines = []
+    if "split" in found:
+        lines.append(f"{found['split']}: {found['images']:,} images")
+    lines += [f"{name:<10} {shown(found[name])}" for name in METRICS]
+    classes = found["AP50_per_class"]
+    width = max(map(len, classes))
+    lines.append("AP50 by class")
+    lines += [f"  {name:<{width}}  {shown(value)}" for name, value in classes.items()]
+    return "\n".join(lines)
+
+
+def shown(value: float | None) -> str:
+    """A COCO number; there is none where there is no object to find."""
+    return "–" if value is None else f"{value:.3f}"
 
 
 def check_classes(model: keras.Model, images: BoxedImages) -> None:
