@@ -3,7 +3,15 @@
 import argparse
 from pathlib import Path
 
-from keras_attention.cli.options import add_json, add_run, given, session, show
+from keras_attention.cli.options import (
+    add_json,
+    add_run,
+    add_size,
+    given,
+    present,
+    session,
+    show,
+)
 
 
 def add_command(commands) -> list[argparse.ArgumentParser]:
@@ -13,7 +21,7 @@ def add_command(commands) -> list[argparse.ArgumentParser]:
         description="Object detectors with attention: Faster R-CNN and SSD.",
     )
     actions = parser.add_subparsers(required=True, metavar="action")
-    return [_train(actions), _evaluate(actions), _predict(actions)]
+    return [declare(actions) for declare in (_train, _evaluate, _predict, _export)]
 
 
 def _train(actions) -> argparse.ArgumentParser:
@@ -112,6 +120,28 @@ def _predict(actions) -> argparse.ArgumentParser:
     return parser
 
 
+def _export(actions) -> argparse.ArgumentParser:
+    parser = actions.add_parser(
+        "export",
+        help="a SavedModel, compared with the detector",
+        description="Write a detector as a SavedModel with its suppression: images "
+        "(batch, H, W, 3), 0 to 255, to boxes, scores and labels.",
+    )
+    parser.set_defaults(run=export)
+    add = parser.add_argument
+    add("path", help="folder of a run (its best network) or a .keras file in it")
+    add("--format", default="saved_model", choices=("saved_model",))
+    add("--out", help="the folder (best_saved_model beside the network)")
+    add_size(parser)
+    add("--batch-size", type=int, default=1, metavar="N", help="images at a time (1)")
+    add("--any-batch-size", action="store_true", help="leave it open")
+    add("--split", help="to compare on (the run's validation split)")
+    add("--data", help="in place of the run's, with the same classes")
+    add("--data-dir", help="where the data is now, if it moved")
+    add("--overwrite", action="store_true", help="replace what is there")
+    return parser
+
+
 def train(arguments: argparse.Namespace, argv: list[str]) -> None:
     from keras_attention.detection import runs
 
@@ -164,3 +194,16 @@ def predict(arguments: argparse.Namespace, argv: list[str]) -> None:
         shown = [" ".join([name, *values]) for name, values in scores.items()]
         print(f"{each['file']}: {', '.join(shown) or 'nothing'}")
     print(Path(arguments.out) / "detections.json")
+
+
+def export(arguments: argparse.Namespace, argv: list[str]) -> None:
+    from keras_attention.detection import runs
+
+    print(
+        runs.export_run(
+            arguments.path,
+            batch_size=None if arguments.any_batch_size else arguments.batch_size,
+            overwrite=arguments.overwrite,
+            **present(arguments, ("out", "image_size", "split", "data", "data_dir")),
+        )
+    )

@@ -1,6 +1,7 @@
 """Object detectors with attention: Faster R-CNN on a feature pyramid, and SSD."""
 
 from keras_attention.detection.default_boxes import DefaultBoxes
+from keras_attention.detection.exporting import export_saved_model
 from keras_attention.detection.faster_rcnn import FasterRCNN
 from keras_attention.detection.feature_pyramid import FeaturePyramid
 from keras_attention.detection.fitting import fit
@@ -14,6 +15,7 @@ from keras_attention.detection.recipes import (
 from keras_attention.detection.runs import (
     DetectionRequest,
     evaluate_run,
+    export_run,
     predict_run,
     train,
 )
@@ -36,6 +38,8 @@ __all__ = [
     "detection_recipe",
     "evaluate",
     "evaluate_run",
+    "export_run",
+    "export_saved_model",
     "fit",
     "predict_run",
     "train",

@@ -1,4 +1,4 @@
-"""Detectors by name: train, evaluate and predict by what a run's folder says."""
+"""Detectors by name: train, and use what a run has trained, by its folder alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_attention import applications
 from keras_attention.attention import recorded
@@ -15,9 +16,11 @@ from keras_attention.choices import check_choice
 from keras_attention.data.order import check_seed
 from keras_attention.detection.data import (
     BoxedImages,
+    detection_pipeline,
     read_coco_folder,
     read_tfds_boxes,
 )
+from keras_attention.detection.exporting import ExportCheck, export_saved_model
 from keras_attention.detection.faster_rcnn import FasterRCNN
 from keras_attention.detection.fitting import KIND, fit, sizing_of
 from keras_attention.detection.options import BoxHead, RegionProposals
@@ -25,6 +28,7 @@ from keras_attention.detection.pictures import write_found
 from keras_attention.detection.prediction import detect, evaluate
 from keras_attention.detection.recipes import DetectionRecipe, detection_recipe
 from keras_attention.detection.ssd import SSD, SSD300
+from keras_attention.detection.stepping import reading
 from keras_attention.layers.checks import positive_integer
 from keras_attention.training.files import naming
 from keras_attention.training.run_folder import (
@@ -37,6 +41,7 @@ from keras_attention.training.runs import DTYPES, load_trained
 
 FOLDER = "folder"
 NO_SPLIT = "none"
+COMPARED = 4  # images that a SavedModel is compared on
 SPLITS = {FOLDER: ("train2017", "val2017")}
 TFDS_SPLITS = ("train", "validation")
 
@@ -307,22 +312,9 @@ def evaluate_run(
         ValueError: the images have other classes, or as `evaluate` does.
     """
     model, folder = load_trained(path, KIND)
-    stored = _asked_of(folder)
-    if data is not None:  # which is not where the run's is
-        stored["data_dir"] = None
-    changes = _placed(_given(data=data, data_dir=data_dir, limit=limit))
-    request = _request({**stored, **changes})
-    if split is None:
-        split = request.validation_split or SPLITS.get(request.data, TFDS_SPLITS)[1]
-    if split == NO_SPLIT:
-        raise ValueError("The run has no validation images: name a split (--split)")
-    images = request.load_split(split)
-    classes = _classes(folder)
-    if (images.class_names, images.category_ids) != classes:
-        raise ValueError(
-            f"The run in {folder} was trained with the classes {classes[0]}, and "
-            f"{split!r} has {images.class_names}"
-        )
+    images, split = _images_of(
+        folder, split, _given(data=data, data_dir=data_dir, limit=limit)
+    )
     found = evaluate(
         model,
         images,
@@ -376,6 +368,77 @@ def predict_run(
     if out is not None:
         write_found(Path(out), found, names, category_ids, min_score)
     return found
+
+
+def export_run(
+    path: str | Path,
+    *,
+    out: str | Path | None = None,
+    image_size: tuple[int, int] | None = None,
+    batch_size: int | None = 1,
+    split: str | None = None,
+    data: str | None = None,
+    data_dir: str | None = None,
+    overwrite: bool = False,
+) -> ExportCheck:
+    """Write a run's detector as a SavedModel, and compare it on some of its images.
+
+    Args:
+        path: a run's folder (its best network is taken) or a `.keras` file in it.
+        out: the SavedModel's folder; by default beside the network, as
+            `best_saved_model`.
+        image_size: (height, width) of its images; by default those of the recipe's
+            landscape images.
+        batch_size: images at a time; None leaves it open.
+        split, data, data_dir: of the images to compare on, as for `evaluate_run`.
+        overwrite: whether to replace a SavedModel at `out`.
+
+    Returns:
+        The comparison; see `export_saved_model` for it, the signature and the errors.
+    """
+    model, folder = load_trained(path, KIND)
+    path = Path(path)
+    network = path if path.suffix == ".keras" else folder / "best.keras"
+    if image_size is None:
+        image_size = _landscape(_recipe(folder))
+    given = _given(data=data, data_dir=data_dir, limit=COMPARED)
+    images, _ = _images_of(folder, split, given)
+    batches = detection_pipeline(
+        images, batch_size=1, training=False, size=tuple(image_size)
+    )
+    return export_saved_model(
+        model,
+        network.with_name(f"{network.stem}_saved_model") if out is None else out,
+        image_size,
+        batch_size,
+        images=np.concatenate([batch["images"] for batch in reading(batches)]),
+        class_names=_classes(folder)[0],
+        overwrite=overwrite,
+    )
+
+
+def _landscape(recipe: DetectionRecipe) -> tuple[int, int]:
+    """Height and width that hold all of the recipe's landscape images."""
+    return sizing_of(recipe).of_batch([(recipe.short_side, recipe.long_side)])
+
+
+def _images_of(folder: Path, split, changes: dict) -> tuple[BoxedImages, str]:
+    """Images of a run's classes, and their split."""
+    stored = _asked_of(folder)
+    if "data" in changes:  # which is not where the run's is
+        stored["data_dir"] = None
+    request = _request({**stored, **_placed(changes)})
+    if split is None:
+        split = request.validation_split or SPLITS.get(request.data, TFDS_SPLITS)[1]
+    if split == NO_SPLIT:
+        raise ValueError("The run has no validation images: name a split (--split)")
+    images, classes = request.load_split(split), _classes(folder)
+    if (images.class_names, images.category_ids) != classes:
+        raise ValueError(
+            f"The run in {folder} was trained with the classes {classes[0]}, and "
+            f"{split!r} has {images.class_names}"
+        )
+    return images, split
 
 
 def _classes(folder: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:

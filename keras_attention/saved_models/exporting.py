@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from keras_attention.layers.checks import positive_integer
 from keras_attention.saved_models.description import LOGITS, Description
 from keras_attention.saved_models.images import as_images
 from keras_attention.saved_models.logits import ends_in_softmax
+from keras_attention.saved_models.placing import check_place, folder_in, put
 from keras_attention.saved_models.rewriting import as_functional
 from keras_attention.saved_models.runtime import load
 from keras_attention.saved_models.verification import (
@@ -135,14 +134,14 @@ def export(
     )
     _check_names(description)
     calibration, checked = _images(description, representative_data, verification_data)
-    _check_place(path, format, overwrite)
-    with _folder_in(path.parent) as folder:
+    check_place(path, folder=format == "saved_model", overwrite=overwrite)
+    with folder_in(path.parent) as folder:
         aside = Path(folder) / path.name
         _tell(verbose, f"{model.name}: writing {format}, {precision}")
         _write(aside, model, description, calibration)
         _tell(verbose, f"comparing on {len(checked)} inputs")
         found = _verified(aside, path, model, checked, bounds or BOUNDS[precision])
-        _put(aside, path)
+        put(aside, path)
     _tell(verbose, found)
     return found
 
@@ -296,34 +295,6 @@ def _images(description, representative, verification):
     return None, random.astype("float32")
 
 
-def _check_place(path: Path, format: str, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"There is {path} already: choose another path, or replace it with "
-            "overwrite=True (--overwrite)"
-        )
-    folder = format == "saved_model"
-    known = (path / "saved_model.pb").exists() if folder else path.is_file()
-    if path.exists() and not known:
-        raise FileExistsError(
-            f"{path} is no {'SavedModel' if folder else 'file'}, and so is not "
-            "replaced: choose another path"
-        )
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to write into")
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"The folder {path.parent} cannot be written to")
-
-
-def _folder_in(parent: Path) -> tempfile.TemporaryDirectory:
-    try:
-        return tempfile.TemporaryDirectory(dir=parent, prefix=".export-")
-    except OSError as error:  # of rights, a full disk, …
-        raise type(error)(
-            f"The folder {parent} cannot be written to: {error.strerror}"
-        ) from error
-
-
 def _write(aside, model, description, calibration) -> None:
     if keras.backend.backend() == "tensorflow":
         from keras_attention.saved_models.writing import write
@@ -359,12 +330,6 @@ def _remedy(found: Verification) -> str:
             "precision='float16', or accept other `bounds`."
         )
     return "Wider `bounds` accept it."
-
-
-def _put(aside: Path, path: Path) -> None:
-    if path.is_dir():  # which no rename replaces; it goes with the folder aside
-        os.replace(path, aside.with_name(f"{path.name}.old"))
-    os.replace(aside, path)
 
 
 def _tell(verbose: bool, what) -> None:

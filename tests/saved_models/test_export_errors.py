@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from saved_models.networks import SHAPE, images_for, network
 
-from keras_attention.saved_models import Bounds, export, exporting, load
+from keras_attention.saved_models import Bounds, export, exporting, load, placing
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_a_folder_that_is_not_there(model, folder):
 
 def test_a_folder_that_cannot_be_written_to(model, folder, monkeypatch):
     """Whoever runs this may be root, who can write everywhere."""
-    monkeypatch.setattr(exporting.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(placing.os, "access", lambda path, mode: False)
     with pytest.raises(PermissionError, match="cannot be written to"):
         export(model, folder / "x.tflite", "litert")
 
@@ -167,7 +167,7 @@ def test_a_folder_that_takes_no_more(number, model, folder, monkeypatch):
     def refuse(dir, prefix):
         raise OSError(number, "for a reason", f"{dir}/{prefix}1a2b")
 
-    monkeypatch.setattr(exporting.tempfile, "TemporaryDirectory", refuse)
+    monkeypatch.setattr(placing.tempfile, "TemporaryDirectory", refuse)
     with pytest.raises(OSError, match="cannot be written to: for a reason$") as info:
         export(model, folder / "x.tflite", "litert")
     assert type(info.value) is type(OSError(number, ""))
