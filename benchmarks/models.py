@@ -21,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 from interleaved import draw, ratio_row, write
+from peer import TorchPeer
 
 from keras_attention import applications
 from keras_attention.timing import interleave, machine
@@ -93,47 +94,6 @@ def passes(model, images, labels):
     return {"predict": predict, "train": train}
 
 
-class TorchPeer:
-    """The process of `torch_peer.py`, and cases that ask it for one batch."""
-
-    def __init__(self, python):
-        script = Path(__file__).with_name("torch_peer.py")
-        cores = len(os.sched_getaffinity(0))
-        self.process = subprocess.Popen(
-            [python, script, str(BATCH), str(cores)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.version = self._answer()
-
-    def case(self, network, step):
-        def run():
-            if step == "predict":
-                self._seconds(network, step)
-            return self._seconds(network, step)
-
-        return run
-
-    def _seconds(self, network, step):
-        self.process.stdin.write(f"{network} {step}\n")
-        self.process.stdin.flush()
-        return float(self._answer())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-    def _answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(
-                f"torch_peer.py stopped with exit status {self.process.wait()}; its "
-                "own message is above. Give --torch a Python that has torch."
-            )
-        return line.strip()
-
-
 def time_group(baseline, peer):
     """Rows of one group of networks."""
     images, labels = data()
@@ -144,7 +104,8 @@ def time_group(baseline, peer):
     if peer and baseline == RESNET:
         for name, network in TORCH.items():
             for step in ("predict", "train"):
-                cases[name, step] = peer.case(network, step)
+                again = step == "predict"  # the second of a stream, as ours
+                cases[name, step] = peer.case(network, step, again=again)
     rounds = ROUNDS[baseline]
 
     def progress(number):
@@ -227,7 +188,9 @@ def main():
     arguments = parser.parse_args()
     if arguments.peak_of:
         return print_peak(*arguments.peak_of)
-    peer = TorchPeer(arguments.torch) if arguments.torch else None
+    peer = (
+        TorchPeer(arguments.torch, "torch_peer.py", BATCH) if arguments.torch else None
+    )
     note = f", torch {peer.version}" if peer else ", torch: not given"
     rows = [memory_row(RESNET, "AW-ResNet50")]
     for baseline in NETWORKS:
