@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import keras
@@ -63,17 +64,16 @@ def reading(batches: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:
     """The batches of `detection_pipeline`, as arrays.
 
     Raises:
-        ValueError: an image cannot be read; the message names it.
+        FileNotFoundError, ValueError: an image cannot be read; the message names it.
     """
     try:
         yield from batches.as_numpy_iterator()
     except tf.errors.OpError as error:
-        raise ValueError(_reason(error)) from error
+        raise _cause(error) from error
 
 
-def _reason(error: tf.errors.OpError) -> str:
-    """What was raised in the pipeline, without TensorFlow's traceback of it."""
-    text = error.message.split("{{")[0].split(" [Op:")[0]
-    lines = [line for line in text.splitlines() if line and not line[0].isspace()]
-    first = next((line for line in lines if "Error: " in line), text)
-    return first.partition("Error: ")[2].strip() or text.strip()
+def _cause(error: tf.errors.OpError) -> Exception:
+    """What was raised in the pipeline: TensorFlow has it as text, with a traceback."""
+    first = re.sub(r"^\{\{.*?\}\} ", "", error.message).partition("\n")[0]
+    kind, _, said = first.partition(": ")
+    return (FileNotFoundError if kind == "FileNotFoundError" else ValueError)(said)
