@@ -69,15 +69,15 @@ def faster_rcnn(num_classes):
 
 
 def ssd(num_classes):
-    """With a map of stride 4, which the paper's has not, for the smallest objects."""
+    """With smaller default boxes than the paper's, for objects at this size."""
     return SSD(
         FeaturePyramid(backbone((SIDE, SIDE)), channels=64),
         num_classes,
         image_size=(SIDE, SIDE),
         attention="se",
-        levels=(2, 3, 4, 5, 6),
+        levels=(3, 4, 5, 6),
         maps=5,
-        boxes=DefaultBoxes(scales=(0.03, 0.08, 0.2, 0.4, 0.7, 1.0)),
+        boxes=DefaultBoxes(scales=(0.04, 0.1, 0.25, 0.5, 0.8, 1.0)),
     )
 
 

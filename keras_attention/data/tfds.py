@@ -45,7 +45,7 @@ def from_tfds(
     library = require(
         "tensorflow_datasets", extra="data", purpose=f"The data set {name!r}"
     )
-    builder = _builder(library, name, _root(data_dir), download)
+    builder = builder_of(library, name, root_of(data_dir), download)
     names = _class_names(library, name, builder.info.features)
     roles = _roles(name, builder)
     shape = builder.info.features["image"].shape
@@ -62,12 +62,13 @@ def from_tfds(
     return _stream(name, builder, roles, names, validation, test, **common)
 
 
-def _root(data_dir: str | None) -> Path:
+def root_of(data_dir: str | None) -> Path:
+    """Where TensorFlow Datasets are: `data_dir`, $TFDS_DATA_DIR or their default."""
     default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
     return Path(data_dir or default).expanduser()
 
 
-def _builder(library, name: str, root: Path, download: bool):
+def builder_of(library, name: str, root: Path, download: bool):
     """The builder of a prepared set, found by its files.
 
     `tfds.builder` asks the network about sets that are not prepared, and without

@@ -42,6 +42,7 @@ class Detector(keras.Model):
 
     def __init__(self, feature_extractor, losses, num_classes, mean, std, **kwargs):
         super().__init__(**kwargs)
+        self.autocast = False  # half precision would round the ground truth's boxes
         if isinstance(num_classes, bool) or not isinstance(num_classes, int):
             raise ValueError(
                 f"`num_classes` must be an int. Received: {num_classes!r}."

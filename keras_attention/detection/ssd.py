@@ -88,7 +88,6 @@ class SSD(Detector):
             attention=attention,
         )
         super().__init__(extractor, LOSSES, num_classes, mean, std, name=name, **kwargs)
-        self.autocast = False  # half precision would round the ground truth's boxes
         self.backbone = backbone
         self.image_size = image_size
         self.attention = attention

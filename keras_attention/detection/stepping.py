@@ -76,4 +76,5 @@ def _cause(error: tf.errors.OpError) -> Exception:
     """What was raised in the pipeline: TensorFlow has it as text, with a traceback."""
     first = re.sub(r"^\{\{.*?\}\} ", "", error.message).partition("\n")[0]
     kind, _, said = first.partition(": ")
-    return (FileNotFoundError if kind == "FileNotFoundError" else ValueError)(said)
+    found = FileNotFoundError if kind == "FileNotFoundError" else ValueError
+    return found(said or first)

@@ -222,6 +222,22 @@ def test_mixed_precision(policy, model, inputs):
     assert all(np.isfinite(v) for v in half_losses.values())
 
 
+def test_half_precision_does_not_round_the_boxes(inputs, monkeypatch):
+    """Half of a pixel is much of a small object, and float16's step at 800."""
+    keras.config.set_dtype_policy("mixed_float16")
+    model = small_faster_rcnn(backbone=small_backbone())
+    seen = {}
+
+    def keep(features, image_shape, sizes, targets):
+        seen.update(targets)
+        return {name: keras.ops.sum(targets["boxes"]) for name in LOSSES}
+
+    monkeypatch.setattr(model, "training_losses", keep)
+    inputs["boxes"][0, 0] = (800.3, 700.1, 1200.7, 1300.9)
+    model(inputs, training=True)
+    np.testing.assert_array_equal(as_array(seen["boxes"]), inputs["boxes"])
+
+
 def test_no_loss_in_evaluation(model, inputs):
     with pytest.raises(ValueError, match=r"average precision.*evaluate\(model"):
         model.compute_loss(inputs, None, {}, training=False)

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attention.choices import check_choice
-from keras_attention.data.tfds import _builder, _root
+from keras_attention.data.tfds import builder_of, root_of
 from keras_attention.detection.data.decoding import decode
 from keras_attention.detection.data.records import BoxedImage, BoxedImages
 from keras_attention.detection.data.records_file import examples, read_feature
@@ -63,7 +63,7 @@ def read_tfds_boxes(
         "tensorflow_datasets", extra="data", purpose=f"The data set {name!r}"
     )
     place = None if data_dir is None else str(data_dir)
-    builder = _builder(library, name, _root(place), download)
+    builder = builder_of(library, name, root_of(place), download)
     label = _label(library, name, builder.info.features)
     _check_format(name, builder)
     check_choice(f"split of {name}", split.partition("[")[0], builder.info.splits)
