@@ -85,12 +85,15 @@ DETECTORS = {"faster_rcnn": faster_rcnn, "ssd": ssd}
 
 
 def recipe(detector, epochs):
-    changes = {"size": (SIDE, SIDE)} if detector == "ssd" else {"short_side": SIDE}
+    # SSD's losses are sums over a few boxes, not means over many samples.
+    changes = {
+        "faster_rcnn": {"learning_rate": 0.02, "short_side": SIDE},
+        "ssd": {"learning_rate": 0.005, "size": (SIDE, SIDE)},
+    }[detector]
     return detection_recipe(
         "quick",
         epochs=epochs,
         batch_size=2,
-        learning_rate=0.02,
         schedule="step",
         milestones=(0.75, 0.92),
         warmup_steps=100,

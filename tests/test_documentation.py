@@ -54,7 +54,7 @@ def test_readme_does_what_its_comments_say(tmp_path, monkeypatch, capsys):
     reason="tests/saved_models/test_worker.py has JAX's way to a file",
 )
 def test_readme_exports_what_the_network_gives(tmp_path, monkeypatch, capsys):
-    _, block, _ = python_blocks("README.md")
+    _, block, *_ = python_blocks("README.md")
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(compile(block, "README.md", "exec"), names)
@@ -65,7 +65,7 @@ def test_readme_exports_what_the_network_gives(tmp_path, monkeypatch, capsys):
 
 
 def test_readme_sees_what_it_says(capsys):
-    *_, block = python_blocks("README.md")
+    *_, block, _ = python_blocks("README.md")
     names = {}
     exec(compile(block, "README.md", "exec"), names)
     lines = capsys.readouterr().out.splitlines()
@@ -74,6 +74,16 @@ def test_readme_sees_what_it_says(capsys):
     assert len(lines) == 6
     assert names["cam"].maps.shape == (2, 4, 4)
     assert names["drops"].shape == (2, 32, 32)
+
+
+def test_the_readmes_detector_gives_what_its_comment_says():
+    *_, block = python_blocks("README.md")
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    found = names["found"]
+    assert found["boxes"].shape == (1, 100, 4)
+    assert found["scores"].shape == found["labels"].shape == (1, 100)
+    assert (found["labels"] <= 20).all() and (found["labels"] != 0).all()
 
 
 def test_contributing_adds_an_attention_by_name():
