@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from references.modes import MODES, in_mode
 from references.small_detector import batch, call, small_backbone, small_faster_rcnn
 from references.weights import randomize
 
@@ -68,6 +69,19 @@ def test_each_image_is_detected_alone(model, inputs):
     other = call(model, {k: v[order] for k, v in images_only(inputs).items()})
     for key, atol in (("labels", 0), ("scores", 1e-5), ("boxes", 1e-3)):
         np.testing.assert_allclose(other[key], found[key][order], atol=atol)
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_every_execution_mode(model, inputs, mode):
+    """The graph does not know how many images there are."""
+    expected = call(model, images_only(inputs))
+
+    def detect(images, sizes):
+        return model({"images": images, "sizes": sizes})
+
+    found = in_mode(detect, mode)(inputs["images"], inputs["sizes"])
+    for key, atol in (("labels", 0), ("scores", 1e-5), ("boxes", 1e-3)):
+        np.testing.assert_allclose(found[key], expected[key], atol=atol)
 
 
 def test_images_alone_have_no_padding(model, inputs):
