@@ -342,7 +342,7 @@ def predict_run(
         out: folder for `detections.json`, in COCO's result format (the files are the
             images 1, 2, …, with their names), and for a picture of each,
             `NAME.detected.png`; older ones are replaced. None: nothing is written.
-        min_score: least score of what pictures show, and of `names` and `shown`.
+        min_score: least score of what pictures show.
         batch_size: images at a time.
         verbose: 1 for a progress bar.
 

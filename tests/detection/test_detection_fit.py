@@ -19,6 +19,7 @@ from keras_attention.detection.data.resizing import Sizing
 
 SMALL = detection_recipe("quick", epochs=4, short_side=32, long_side=64)
 SIZING = Sizing(32, 64)
+BOTH = ((40, 64), (64, 48))  # landscape and portrait
 
 
 def values(model):
@@ -56,16 +57,16 @@ def rectangles(tmp_path_factory):
 
 
 class Copy(keras.callbacks.Callback):
-    """Copies the run's folder where a run that was stopped would have left it."""
+    """Copies the run's folder as a run that stopped would have left it."""
 
-    def __init__(self, folder, epoch):
+    def __init__(self, folder, *epochs):
         super().__init__()
         self.folder = folder
-        self.epoch = epoch
+        self.epochs = epochs
 
     def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.epoch:
-            shutil.copytree(self.folder, self.folder.with_name("copy"))
+        if epoch in self.epochs:
+            shutil.copytree(self.folder, self.folder.with_name(f"after{epoch}"))
 
 
 def test_a_resumed_faster_rcnn_is_one_that_did_not_stop(rectangles, tmp_path):
@@ -78,7 +79,7 @@ def test_a_resumed_faster_rcnn_is_one_that_did_not_stop(rectangles, tmp_path):
     for row in rows:
         assert row["loss"] == pytest.approx(sum(row[name] for name in parts), rel=1e-5)
     assert rows[-1]["loss"] < rows[0]["loss"]
-    out = tmp_path / "copy"
+    out = tmp_path / "after1"
     assert json.loads((out / "state.json").read_text())["epoch"] == 1
     keras.utils.set_random_seed(99)  # what is drawn now must not matter
     resumed = small_faster_rcnn(num_classes=4)
@@ -93,10 +94,12 @@ def test_a_resumed_faster_rcnn_is_one_that_did_not_stop(rectangles, tmp_path):
 
 
 def test_resuming_after_any_epoch(tmp_path):
-    whole, _ = train(tmp_path / "whole")
-    for done in (1, 3):
-        out = tmp_path / str(done)
-        train(out, stop_after=done)
+    copy = Copy(tmp_path / "whole", 1, 3)
+    whole, _ = train(copy.folder, callbacks=[copy])
+    train(tmp_path / "after2", stop_after=2)
+    for done in (1, 2, 3):
+        out = tmp_path / f"after{done}"
+        assert len((out / "history.csv").read_text().splitlines()) == 1 + done
         keras.utils.set_random_seed(99)
         resumed, rows = train(out, ToyDetector(), resume=True)
         check_equal(values(whole), values(resumed))
@@ -110,7 +113,8 @@ def test_resuming_after_any_epoch(tmp_path):
 
 def test_each_shape_is_traced_once(tmp_path):
     """Landscape and portrait images have a shape each; epochs and evaluations many."""
-    model, _ = train(tmp_path / "x", validation=noise_images(4))
+    images = noise_images(6, BOTH)
+    model, _ = train(tmp_path / "x", images=images, validation=noise_images(4, BOTH))
     assert model.traces == {"training": 2, "prediction": 2}
 
 
@@ -226,7 +230,7 @@ def test_the_norm_of_all_gradients_is_clipped(tmp_path):
     )
     model = ToyDetector()
     before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
-    train(tmp_path / "x", model, noise_images(6, ((40, 64),)), recipe=recipe)
+    train(tmp_path / "x", model, noise_images(6), recipe=recipe)
     moved = [
         np.square(keras.ops.convert_to_numpy(w) - value).sum()
         for w, value in zip(model.trainable_weights, before, strict=True)
@@ -288,7 +292,7 @@ def test_a_damaged_image_is_named(tmp_path, rectangles):
 
 def test_detections_are_in_the_order_and_the_pixels_of_the_images():
     """The toy finds the whole image, whatever its size and that of its batch."""
-    images = noise_images(5)
+    images = noise_images(5, BOTH)
     model = ToyDetector()
     found = detect(model, images, sizing=SIZING, batch_size=2)
     assert [each["id"] for each in found] == [1, 2, 3, 4, 5]

@@ -56,7 +56,7 @@ class ToyDetector(Detector):
         return {**super().get_config(), "seed": self.seed}
 
 
-def noise_images(count, sizes=((40, 64), (64, 48)), boxes=None):
+def noise_images(count, sizes=((40, 64),), boxes=None):
     """`BoxedImages` of three classes: noise of these sizes in turn, a box in each."""
     from keras_attention.detection.data import BoxedImage, BoxedImages
 
