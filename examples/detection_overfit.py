@@ -34,6 +34,7 @@ from keras_attention.detection.drawing import write_detection_panels
 from keras_attention.detection.fitting import sizing_of
 from keras_attention.extras import require
 from keras_attention.training.history import read_some
+from keras_attention.visualization.style import COLOURS
 
 SIDE = 256  # of the images' shorter sides, or of all of SSD's
 
@@ -111,11 +112,13 @@ def draw_curves(history, path):
 
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
+    for axes in (left, right):
+        axes.set_prop_cycle(color=COLOURS)
     epochs = [row["epoch"] + 1 for row in history]
     for name in (key for key in history[0] if key.endswith("loss")):
         left.plot(epochs, [row[name] for row in history], label=name.replace("_", " "))
     left.set(xlabel="epoch", title="Training losses", yscale="log")
-    left.legend(frameon=False, fontsize="small")
+    left.legend(frameon=False, fontsize="small", loc="lower left")
     measured = [row for row in history if row.get("AP50") is not None]
     for name in ("AP50", "AP"):
         values = [row[name] for row in measured]

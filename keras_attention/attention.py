@@ -294,7 +294,7 @@ def recorded(attention):
             if "name" not in attention
             else dict(attention)
         )
-    if isinstance(attention, tuple):
+    if is_joined(attention):
         return {"*": _recorded_entry(attention)}
     if isinstance(attention, Sequence) and not isinstance(attention, bytes):
         return [_recorded_entry(entry) for entry in attention]
@@ -302,6 +302,15 @@ def recorded(attention):
         "`attention` is a name, a spec, a tuple of these or a dict, or a list or a "
         f"genotype with one of these per block. Received: {attention!r}"
     )
+
+
+def is_joined(attention):
+    """Whether a list or tuple is of specs of several sites, for every block."""
+    if not isinstance(attention, list | tuple) or not attention:
+        return False
+    if not all(isinstance(entry, AttentionSpec) for entry in attention):
+        return False
+    return len({entry.site for entry in attention}) == len(attention)
 
 
 def _recorded_entry(entry):

@@ -9,7 +9,7 @@ import fnmatch
 import itertools
 from collections.abc import Mapping, Sequence
 
-from keras_attention.attention import AttentionSpec, as_specs, names
+from keras_attention.attention import AttentionSpec, as_specs, is_joined, names
 from keras_attention.choices import unknown
 
 
@@ -104,15 +104,9 @@ class AttentionPlan:
         return True
 
     def _is_joined(self, attention):
-        """Whether a list or tuple is of specs of several sites, for one block."""
-        all_specs = all(isinstance(entry, AttentionSpec) for entry in attention)
-        sites = [entry.site for entry in attention] if all_specs else []
-        joined = all_specs and len(attention) > 0 and len(set(sites)) == len(sites)
-        if (
-            joined
-            and isinstance(attention, list)
-            and len(attention) == len(self.blocks) > 1
-        ):
+        joined = is_joined(attention)
+        many = isinstance(attention, list) and len(attention) == len(self.blocks) > 1
+        if joined and many:
             raise ValueError(
                 f"Ambiguous `attention`: {len(attention)} specs of other sites, and "
                 f"{len(self.blocks)} blocks. Give a tuple for all of them in every "

@@ -169,7 +169,10 @@ RIGHT = ["--model", "cifarresnet-8", "--data", "digits"]
         (["evaluate", "{new}"], "holds no run"),
         (["evaluate", "{run}", "--split", "tests"], "'test'"),
         (["predict", "{run}", "{new}.png"], "There is no image file"),
-        (["predict", "{run}", "{run}/run.json"], "run.json cannot be decoded"),
+        (
+            ["predict", "{run}", "{run}/run.json"],
+            "run.json cannot be decoded (JPEG, PNG, BMP and GIF can): Unknown",
+        ),
         (["summary", "resnet51"], "'resnet50'"),
     ],
 )

@@ -133,8 +133,9 @@ def _export(actions) -> argparse.ArgumentParser:
     add("--format", default="saved_model", choices=("saved_model",))
     add("--out", help="the folder (best_saved_model beside the network)")
     add_size(parser)
-    add("--batch-size", type=int, default=1, metavar="N", help="images at a time (1)")
-    add("--any-batch-size", action="store_true", help="leave it open")
+    batch = parser.add_mutually_exclusive_group().add_argument
+    batch("--batch-size", type=int, default=1, metavar="N", help="images at a time (1)")
+    batch("--any-batch-size", action="store_true", help="leave it open")
     add("--split", help="to compare on (the run's validation split)")
     add("--data", help="in place of the run's, with the same classes")
     add("--data-dir", help="where the data is now, if it moved")

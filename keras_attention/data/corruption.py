@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
@@ -48,8 +49,13 @@ def read_image(path: str, channels: int) -> tf.Tensor:
     except tf.errors.NotFoundError as error:
         raise FileNotFoundError(f"There is no image file {path}") from error
     except tf.errors.OpError as error:
-        reason = error.message.split("{{")[0].split(" [Op:")[0].strip()
         raise ValueError(
             f"The image file {path} cannot be decoded "
-            f"(JPEG, PNG, BMP and GIF can): {reason}"
+            f"(JPEG, PNG, BMP and GIF can): {reason_of(error)}"
         ) from error
+
+
+def reason_of(error: tf.errors.OpError) -> str:
+    """TensorFlow's message without the names of its nodes and operations."""
+    message = re.sub(r"\{\{.*?\}\}\s*", "", error.message)
+    return message.split(" [Op:")[0].strip()

@@ -42,6 +42,19 @@ PIXEL_DIGITS, SCORE_DIGITS = 2, 5  # decimals in result files
 AT_50, ALL_AREAS, AT_100 = 0, 0, -1  # places in pycocotools' `precision`
 
 
+def require_coco():
+    """pycocotools' `COCO` and `COCOeval`; asked for before hours of work, too.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    purpose = "COCO's average precision"
+    return (
+        require("pycocotools.coco", extra="coco", purpose=purpose).COCO,
+        require("pycocotools.cocoeval", extra="coco", purpose=purpose).COCOeval,
+    )
+
+
 def evaluate_detections(images: BoxedImages, detections: Iterable[dict]) -> dict:
     """COCO's twelve numbers, and AP50 of each class.
 
@@ -66,12 +79,7 @@ def evaluate_detections(images: BoxedImages, detections: Iterable[dict]) -> dict
         ValueError: detections of an unknown image, twice of one image, of an unknown
             class, or not finite.
     """
-    coco = require(
-        "pycocotools.coco", extra="coco", purpose="COCO's average precision"
-    ).COCO
-    evaluation = require(
-        "pycocotools.cocoeval", extra="coco", purpose="COCO's average precision"
-    ).COCOeval
+    coco, evaluation = require_coco()
     found = _results(images, detections)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
         # Not `loadRes`, which raises where there are no detections.

@@ -13,7 +13,9 @@ INPUTS = """
     Input, a batch as `detection_pipeline` makes it, or the images alone:
         images: (batch, H, W, 3), RGB from 0 to 255, H and W known when it is traced.
         sizes: (batch, 2) int, height and width of each image's own part, the rest
-            is padding below and to the right; left out: no padding.
+            is padding below and to the right; left out: no padding. Attention that
+            pools over the map pools over the padding, too: how an image is padded
+            changes a little what is found in it.
         boxes: (batch, M, 4) float, xyxy in pixels. In training only, as the rest.
         labels: (batch, M) int, 1 to num_classes − 1; −1 fills up.
         crowd: (batch, M) bool, boxes of many objects under one: they are not
@@ -61,6 +63,8 @@ class Detector(keras.Model):
 
     def call(self, inputs, training=False):
         batch = inputs if isinstance(inputs, dict) else {"images": inputs}
+        if "images" not in batch:
+            raise ValueError(f"A batch needs `images`. Received: {sorted(batch)}.")
         images = batch["images"]
         if len(images.shape) != 4 or None in images.shape[1:]:
             raise ValueError(

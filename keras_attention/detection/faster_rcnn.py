@@ -16,7 +16,7 @@ from keras_attention.detection.detector import (
     Detector,
     backbone_model,
 )
-from keras_attention.detection.feature_pyramid import FeaturePyramid
+from keras_attention.detection.feature_pyramid import FeaturePyramid, with_group_norm
 from keras_attention.detection.options import BoxHead, RegionProposals
 from keras_attention.detection.region_proposals import (
     RegionProposalNetwork,
@@ -150,12 +150,18 @@ class FasterRCNN(Detector):
         return {
             **super().get_config(),
             "backbone": keras.saving.serialize_keras_object(self.backbone),
-            "attention": recorded(self.attention),
+            "attention": self._recorded_attention(),
             "channels": self.channels,
             "proposals": self.proposals.to_dict(),
             "head": self.head.to_dict(),
             "seed": self.seed,
         }
+
+    def _recorded_attention(self):
+        if isinstance(self.attention, str):
+            return self.attention
+        # Names become specs, which the pyramid takes as they are.
+        return recorded(with_group_norm(self.attention))
 
     @classmethod
     def from_config(cls, config):

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import re
+from collections.abc import Mapping
 
 import keras
 
@@ -85,10 +86,10 @@ def with_group_norm(attention):
     """`attention` with `norm="group"` in the specs of its names that have a `norm`."""
     if isinstance(attention, str):
         return tuple(_group_norm(spec) for spec in as_specs(attention))
-    if isinstance(attention, dict) and "name" not in attention:
+    if isinstance(attention, Mapping) and "name" not in attention:
         return {key: with_group_norm(entry) for key, entry in attention.items()}
-    if isinstance(attention, list):
-        return [with_group_norm(entry) for entry in attention]
+    if isinstance(attention, list | tuple):
+        return type(attention)(map(with_group_norm, attention))
     return attention
 
 
@@ -110,7 +111,8 @@ def _levels_of(backbone, levels):
         )
     found = {int(key[1:]): tensor for key, tensor in outputs.items()}
     missing = [f"P{n}" for n in levels if n not in found]
-    if missing or list(levels) != list(range(levels[0], levels[-1] + 1)):
+    neighbours = list(range(levels[0], levels[-1] + 1)) if levels else None
+    if missing or list(levels) != neighbours:
         raise ValueError(
             f"`levels` must be neighbouring levels of the backbone, which has "
             f"{', '.join(outputs)}. Received: {tuple(levels)}."

@@ -10,6 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_attention.data.order import check_seed
+from keras_attention.detection.coco_metrics import require_coco
 from keras_attention.detection.data.pipeline import detection_pipeline, steps_per_epoch
 from keras_attention.detection.data.records import BoxedImages
 from keras_attention.detection.data.resizing import Sizing
@@ -17,7 +19,6 @@ from keras_attention.detection.logs import Evaluator, HistoryLog, ProgressBar
 from keras_attention.detection.prediction import check_classes
 from keras_attention.detection.recipes import DetectionRecipe
 from keras_attention.detection.stepping import Stepper, reading
-from keras_attention.extras import require
 from keras_attention.layers.checks import positive_integer
 from keras_attention.training import history
 from keras_attention.training.checkpoint import FRESH, Checkpoint, restore
@@ -88,10 +89,11 @@ def fit(
         FloatingPointError: a loss is not finite.
     """
     out = Path(out)
+    check_seed(seed)
     check_fit(model, images, validation, recipe)
     positive_integer("evaluate_every", evaluate_every)
     if validation is not None:  # which is needed in an hour
-        require("pycocotools.coco", extra="coco", purpose="COCO's average precision")
+        require_coco()
     if stop_after is not None:
         positive_integer("stop_after", stop_after)
     if recipe.freeze_norms:
@@ -146,8 +148,13 @@ def check_fit(
 ) -> None:
     """Raise ValueError unless model, images and recipe fit together."""
     check_classes(model, images)
-    if not images.most_boxes:
-        raise ValueError("None of the training images has a box: nothing to learn.")
+    sizing_of(recipe)  # which checks the sides
+    for role, own in (("training", images), ("validation", validation)):
+        if own is not None and not _has_objects(own):
+            raise ValueError(
+                f"None of the {role} images has a box that is no crowd: there is "
+                "nothing to learn, or to measure."
+            )
     if validation is not None and validation.class_names != images.class_names:
         raise ValueError(
             "Training and validation images must have the same classes in the same "
@@ -159,6 +166,10 @@ def check_fit(
             f"{model.name!r} takes images of {size[0]}×{size[1]} pixels: the recipe "
             f"needs that `size`. Received: size={recipe.size}."
         )
+
+
+def _has_objects(images: BoxedImages) -> bool:
+    return any((~image.crowd).any() for image in images.images)
 
 
 def freeze_norms(model: keras.Model) -> None:

@@ -1,6 +1,7 @@
 """The settings of Faster R-CNN's two stages, torchvision's by default."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from keras_attention.layers.checks import positive_integer, positive_number
@@ -40,6 +41,14 @@ class Options:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise ValueError(f"`{name}` must be in [0, 1]. Received: {value!r}.")
+
+    def _sides(self, *names):
+        for name in names:
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise ValueError(
+                    f"`{name}` must be pixels, 0 or more. Received: {value!r}."
+                )
 
     def _counts(self, *names):
         for name in names:
@@ -91,6 +100,12 @@ class RegionProposals(Options):
         self._counts("samples")
         self._fractions("nms_iou", "min_score", "foreground_iou", "background_iou")
         self._fractions("positive_fraction")
+        self._sides("min_size")
+        if self.background_iou > self.foreground_iou:
+            raise ValueError(
+                "`background_iou` must not be above `foreground_iou`. Received: "
+                f"{self.background_iou} and {self.foreground_iou}."
+            )
 
 
 @dataclass(frozen=True)
@@ -127,3 +142,4 @@ class BoxHead(Options):
         self._counts("units", "pool_size", "sampling_ratio", "detections", "samples")
         self._fractions("min_score", "nms_iou", "foreground_iou", "positive_fraction")
         self._fractions("crowd_share")
+        self._sides("min_size")

@@ -11,6 +11,7 @@ import numpy as np
 from keras_attention.detection.coco_metrics import (
     METRICS,
     evaluate_detections,
+    require_coco,
     rescale_detections,
 )
 from keras_attention.detection.data.decoding import decode
@@ -77,6 +78,7 @@ def evaluate(
         ValueError: the detector has other classes, or as `detect` does.
     """
     check_classes(model, images)
+    require_coco()
     found = detect(model, images, sizing=sizing, batch_size=batch_size, verbose=verbose)
     return evaluate_detections(images, found)
 

@@ -55,6 +55,7 @@ class DetectionRecipe(SGDRecipe):
         """See `SGDRecipe`."""
         return {
             **super().wanted(),
+            "size where crops": self.size is not None or not self.crops,
             "warmup_steps ≥ 0": self.warmup_steps >= 0,
             "clip_norm > 0": self.clip_norm is None or self.clip_norm > 0,
             "1 ≤ short_side ≤ long_side": 1 <= self.short_side <= self.long_side,

@@ -29,6 +29,7 @@ from keras_attention.detection.prediction import detect, evaluate
 from keras_attention.detection.recipes import DetectionRecipe, detection_recipe
 from keras_attention.detection.ssd import SSD, SSD300
 from keras_attention.detection.stepping import reading
+from keras_attention.extras import require
 from keras_attention.layers.checks import positive_integer
 from keras_attention.training.files import naming
 from keras_attention.training.run_folder import (
@@ -354,6 +355,11 @@ def predict_run(
         ValueError: a damaged run, a file that is no image.
         ImportError: a package that draws is not installed.
     """
+    if not 0 <= min_score <= 1:
+        raise ValueError(f"`min_score` must be in [0, 1]. Received: {min_score}")
+    if out is not None:  # before it is looked for
+        require("matplotlib", extra="viz", purpose="Pictures of detections")
+        Path(out).mkdir(parents=True, exist_ok=True)
     model, folder = load_trained(path, KIND)
     names, category_ids = _classes(folder)
     found = detect(

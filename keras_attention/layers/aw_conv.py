@@ -109,6 +109,16 @@ class AWConv2D(Conv2D):
         self.norm2.build((None, *self.kernel_size, self.maps * self.filters))
         super().build(input_shape)
 
+    @property
+    def trainable(self):
+        return super().trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        Conv2D.trainable.fset(self, value)
+        if self.built and self.norm == "frozen":
+            self.norm1.trainable = self.norm2.trainable = False
+
     def attention_map(self, inputs, training=None):
         """A before its expansion, (batch, kh, kw, C1 / r_C1, C2)."""
         if training and self.norm == "batch":

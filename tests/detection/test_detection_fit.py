@@ -250,11 +250,23 @@ def without_boxes():
     return BoxedImages(images, ("red", "green", "blue"))
 
 
+def only_crowds():
+    images = noise_images(4)
+    crowds = [
+        dataclasses.replace(each, crowd=np.ones(len(each.boxes), bool))
+        for each in images.images
+    ]
+    return dataclasses.replace(images, images=tuple(crowds))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"model": lambda: ToyDetector(5)}, "num_classes=4 with the background"),
-        ({"images": without_boxes}, "nothing to learn"),
+        ({"images": without_boxes}, "training images.*nothing to learn"),
+        ({"images": only_crowds}, "training images.*no crowd"),
+        ({"validation": without_boxes}, "validation images.*no crowd"),
+        ({"seed": lambda: -1}, "seed.*-1"),
         ({"validation": other_classes}, "same classes in the same order"),
         ({"evaluate_every": lambda: 0}, "`evaluate_every`"),
         ({"stop_after": lambda: 0}, "`stop_after`"),

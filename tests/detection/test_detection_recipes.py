@@ -48,6 +48,7 @@ def test_changes():
         ({"epochs": 0}, "epochs ≥ 1"),
         ({"warmup_steps": -1}, "warmup_steps ≥ 0"),
         ({"clip_norm": 0.0}, "clip_norm > 0"),
+        ({"crops": True}, "size where crops"),
         ({"short_side": 900, "long_side": 800}, "short_side ≤ long_side"),
         ({"size": (0, 300)}, "a size of two numbers"),
         ({"milestones": (0.7, 0.3)}, "rising"),

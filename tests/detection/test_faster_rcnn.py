@@ -1,5 +1,7 @@
 """Faster R-CNN: counts, batches of every kind, training, files, precision, errors."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -184,6 +186,35 @@ def test_table_3_trains_saves_and_reloads(attention, inputs, rng, tmp_path):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
+@pytest.mark.parametrize(
+    "attention",
+    [
+        ["aw_se"] * 8,
+        (None,) * 7 + ("se",),
+        ("aw",) * 8,
+        {"output*": ["aw", "se"]},
+        {"lateral2": None, "output2": AW(norm="batch")},
+        (AW(norm="batch"), spec("se", reduction_ratio=4)),
+        spec("aw", reduction_ratio=4),
+    ],
+    ids=str,
+)
+def test_attention_of_every_form_survives_its_configuration(attention):
+    model = small_faster_rcnn(attention=attention, channels=32)
+    config = json.loads(json.dumps(model.get_config()))
+    again = FasterRCNN.from_config(config)
+    ours, theirs = (
+        [(w.path, tuple(w.shape)) for w in m.feature_extractor.weights]
+        for m in (model, again)
+    )
+    assert ours == theirs
+    norms = [
+        [getattr(layer, "norm", None) for layer in m.feature_extractor.layers]
+        for m in (model, again)
+    ]
+    assert norms[0] == norms[1]
+
+
 def test_configuration_through_a_file_keeps_specs(tmp_path):
     specs = {
         "lateral*": (AW(norm="frozen"), spec("se", reduction_ratio=4)),
@@ -272,6 +303,9 @@ def test_no_loss_in_evaluation(model, inputs):
         ),
         ({"proposals": {"anchor_sizes": (8, 16)}}, "each level, P2, P3.*P6.*8, 16"),
         ({"head": {"units": 0}}, "units.*0"),
+        ({"head": {"min_size": -5}}, "min_size.*-5"),
+        ({"proposals": {"min_size": float("nan")}}, "min_size.*nan"),
+        ({"proposals": {"background_iou": 0.9}}, "background_iou.*0.9 and 0.7"),
         ({"head": {"min_score": 2}}, r"min_score.*\[0, 1\].*2"),
         ({"attention": "wa"}, "'wa'.*'aw'"),
     ],

@@ -69,6 +69,8 @@ def test_frozen_stays_so_when_the_network_is_unfrozen(rng):
     before = layer.norm1.moving_mean.numpy().copy()
     layer(inputs, training=True)
     np.testing.assert_array_equal(layer.norm1.moving_mean.numpy(), before)
+    assert not any("norm" in w.path for w in layer.trainable_weights)
+    assert len(layer.trainable_weights) == 4
 
 
 def test_a_batch_norm_of_one_value_is_an_error(rng):

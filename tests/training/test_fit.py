@@ -274,7 +274,7 @@ def test_a_spec_survives_resuming(tmp_path):
     model, _ = training.load_trained(out)
     gates = [each for each in model.layers if isinstance(each, SqueezeExcitation)]
     assert [gate.reduction_ratio for gate in gates] == [8, 8, 8]
-    with pytest.raises(ValueError, match="a name, a spec or a dict"):
+    with pytest.raises(ValueError, match="Two attentions at one site"):
         training.train(out=tmp_path / "b", attention=("se",) * 3, **asked)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from keras_attention.data.corruption import reason_of
+
 __all__ = ["decode"]
 
 
@@ -29,8 +31,8 @@ def decode(contents: bytes, source: str) -> np.ndarray:
         else:
             image = tf.io.decode_image(contents, channels=3, expand_animations=False)
     except tf.errors.OpError as error:
-        reason = error.message.split("{{")[0].split(" [Op:")[0].strip()
         raise ValueError(
-            f"The {source} cannot be decoded (JPEG, PNG, BMP and GIF can): {reason}"
+            f"The {source} cannot be decoded (JPEG, PNG, BMP and GIF can): "
+            f"{reason_of(error)}"
         ) from error
     return image.numpy()
