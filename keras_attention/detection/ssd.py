@@ -114,9 +114,9 @@ class SSD(Detector):
         return SSDFeatures(backbone, **options)
 
     def call(self, inputs, training=False):
-        images = inputs["images"] if isinstance(inputs, dict) else inputs
+        images = inputs.get("images") if isinstance(inputs, dict) else inputs
         height, width = self.image_size
-        if tuple(images.shape[1:3]) != self.image_size:
+        if images is not None and tuple(images.shape[1:3]) != self.image_size:
             raise ValueError(
                 f"This detector takes images of {height}×{width}, for which its "
                 f"default boxes are made. Received: {tuple(images.shape)}. Resize or "

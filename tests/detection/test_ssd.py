@@ -734,3 +734,9 @@ def test_images_of_another_size(model, shape):
 def test_training_needs_ground_truth(model):
     with pytest.raises(ValueError, match="no boxes and no labels"):
         model({"images": keras.Input((64, 96, 3))}, training=True)
+
+
+def test_a_batch_without_images(model, inputs):
+    del inputs["images"]
+    with pytest.raises(ValueError, match="needs `images`.*boxes"):
+        model(inputs)
