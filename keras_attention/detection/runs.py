@@ -353,13 +353,15 @@ def predict_run(
     Raises:
         FileNotFoundError: no run, no network or no image there.
         ValueError: a damaged run, a file that is no image.
+        NotADirectoryError: `out` is a file.
         ImportError: a package that draws is not installed.
     """
     if not 0 <= min_score <= 1:
         raise ValueError(f"`min_score` must be in [0, 1]. Received: {min_score}")
     if out is not None:  # before it is looked for
         require("matplotlib", extra="viz", purpose="Pictures of detections")
-        Path(out).mkdir(parents=True, exist_ok=True)
+        if Path(out).exists() and not Path(out).is_dir():
+            raise NotADirectoryError(f"{out} is a file; `out` must be a folder")
     model, folder = load_trained(path, KIND)
     names, category_ids = _classes(folder)
     found = detect(

@@ -234,6 +234,15 @@ RESUME = ["detect", "train", "--resume", "--out", "{run}"]
             ["detect", "predict", "{run}", "{run}/run.json", "--out", "{new}"],
             "run.json cannot be decoded",
         ),
+        (
+            ["detect", "predict", "{run}", "x.png", "--out", "{run}/run.json"],
+            "is a file",
+        ),
+        (
+            ["detect", "predict", "{run}", "x.png", "--out", "{new}"]
+            + ["--min-score", "50"],
+            "`min_score` must be in [0, 1]. Received: 50",
+        ),
         (["detect", "export", "{run}", "--split", "val"], "val2017"),
     ],
 )
