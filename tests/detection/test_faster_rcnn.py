@@ -158,7 +158,11 @@ def gradient(model, inputs, loss, variable):
 @pytest.mark.parametrize("attention", TABLE_3)
 def test_table_3_trains_saves_and_reloads(attention, inputs, rng, tmp_path):
     """On one image per batch, and an optimizer step moves every trainable weight."""
-    model = small_faster_rcnn(attention=attention, channels=32)
+    # All anchors learn, so that none of the levels is left out by the draw.
+    proposals = RegionProposals(
+        anchor_sizes=(8, 16, 32, 64, 128), training_post_nms=40, samples=10_000
+    )
+    model = small_faster_rcnn(attention=attention, channels=32, proposals=proposals)
     one = {key: value[:1] for key, value in inputs.items()}
     randomize(model.feature_extractor, rng)
     for variable in model.trainable_weights:
