@@ -239,8 +239,7 @@ RESUME = ["detect", "train", "--resume", "--out", "{run}"]
             "is a file",
         ),
         (
-            ["detect", "predict", "{run}", "x.png", "--out", "{new}"]
-            + ["--min-score", "50"],
+            "detect predict {run} x.png --out {new} --min-score 50".split(),
             "`min_score` must be in [0, 1]. Received: 50",
         ),
         (["detect", "export", "{run}", "--split", "val"], "val2017"),
