@@ -239,7 +239,16 @@ RESUME = ["detect", "train", "--resume", "--out", "{run}"]
             "is a file",
         ),
         (
-            "detect predict {run} x.png --out {new} --min-score 50".split(),
+            [
+                "detect",
+                "predict",
+                "{run}",
+                "x.png",
+                "--out",
+                "{new}",
+                "--min-score",
+                "50",
+            ],
             "`min_score` must be in [0, 1]. Received: 50",
         ),
         (["detect", "export", "{run}", "--split", "val"], "val2017"),
