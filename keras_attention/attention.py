@@ -274,6 +274,8 @@ def as_spec(attention, site):
 def recorded(attention):
     """`attention=` in JSON types, for files; `AttentionPlan` reads it back.
 
+    Names stay names: what they stand for is for the reader to say, as it was at first.
+
     Args:
         attention: a name, a spec, a tuple of these or a dict for the whole network; or
             one of these or None for each block, in a list or another sequence.
@@ -281,27 +283,13 @@ def recorded(attention):
     Raises:
         ValueError: anything else, or an unknown name.
     """
-    if isinstance(attention, AttentionSpec):
-        return attention.to_dict()
-    if attention is None or isinstance(attention, str):
-        return attention
-    if isinstance(attention, Mapping):
-        return (
-            {
-                key: entry if isinstance(entry, str) else _recorded_entry(entry)
-                for key, entry in attention.items()
-            }
-            if "name" not in attention
-            else dict(attention)
-        )
+    if isinstance(attention, Mapping) and "name" not in attention:
+        return {key: _recorded_entry(entry) for key, entry in attention.items()}
     if is_joined(attention):
         return {"*": _recorded_entry(attention)}
-    if isinstance(attention, Sequence) and not isinstance(attention, bytes):
+    if isinstance(attention, Sequence) and not isinstance(attention, str | bytes):
         return [_recorded_entry(entry) for entry in attention]
-    raise ValueError(
-        "`attention` is a name, a spec, a tuple of these or a dict, or a list or a "
-        f"genotype with one of these per block. Received: {attention!r}"
-    )
+    return _recorded_entry(attention)
 
 
 def is_joined(attention):
@@ -314,5 +302,10 @@ def is_joined(attention):
 
 
 def _recorded_entry(entry):
-    specs = [item.to_dict() for item in as_specs(entry)]
-    return specs if len(specs) > 1 else next(iter(specs), None)
+    if not as_specs(entry):  # which raises for what is none
+        return None
+    if isinstance(entry, AttentionSpec):
+        return entry.to_dict()
+    if isinstance(entry, list | tuple):
+        return [_recorded_entry(part) for part in entry]
+    return entry if isinstance(entry, str) else dict(entry)

@@ -31,7 +31,7 @@ INPUTS = """
 class Detector(keras.Model):
     """Base of the detectors.
 
-    Subclasses compute `training_losses(features, image_shape, targets)` and
+    Subclasses compute `training_losses(features, image_shape, sizes, targets)` and
     `detections(features, image_shape, sizes)` from what their `feature_extractor`
     makes of the normalised images.
 
@@ -122,16 +122,13 @@ class Detector(keras.Model):
         return self.get_metrics_result()
 
     def get_config(self):
-        config = {
-            "num_classes": self.num_classes,
-            "mean": list(self.mean),
-            "std": list(self.std),
-        }
         return {
             "name": self.name,
             "trainable": self.trainable,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-            **config,
+            "num_classes": self.num_classes,
+            "mean": list(self.mean),
+            "std": list(self.std),
         }
 
 

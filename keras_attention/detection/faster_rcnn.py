@@ -16,7 +16,7 @@ from keras_attention.detection.detector import (
     Detector,
     backbone_model,
 )
-from keras_attention.detection.feature_pyramid import FeaturePyramid, with_group_norm
+from keras_attention.detection.feature_pyramid import FeaturePyramid
 from keras_attention.detection.options import BoxHead, RegionProposals
 from keras_attention.detection.region_proposals import (
     RegionProposalNetwork,
@@ -56,7 +56,7 @@ class FasterRCNN(Detector):
     Source: arXiv:1506.01497, with 1612.03144's pyramid and 1703.06870's ROIAlign;
     settings and weights' layout are torchvision's `fasterrcnn_resnet50_fpn`.
     Differs from it: what lies in a crowd box is not learned as background (there,
-    crowds are dropped); of P2 to P5 the last map is P6's too, as there.
+    crowds are dropped).
     """
 
     def __init__(
@@ -150,18 +150,12 @@ class FasterRCNN(Detector):
         return {
             **super().get_config(),
             "backbone": keras.saving.serialize_keras_object(self.backbone),
-            "attention": self._recorded_attention(),
+            "attention": recorded(self.attention),
             "channels": self.channels,
             "proposals": self.proposals.to_dict(),
             "head": self.head.to_dict(),
             "seed": self.seed,
         }
-
-    def _recorded_attention(self):
-        if isinstance(self.attention, str):
-            return self.attention
-        # Names become specs, which the pyramid takes as they are.
-        return recorded(with_group_norm(self.attention))
 
     @classmethod
     def from_config(cls, config):

@@ -52,7 +52,7 @@ def FeaturePyramid(
     P6 there, too, by papers, and "pool" in its code.
     """
     positive_integer("channels", channels)
-    features = _levels_of(backbone, levels)
+    features = levels_of(backbone, levels)
     names = tuple(f"{kind}{n}" for kind in ("lateral", "output") for n in levels)
     plan = AttentionPlan(with_group_norm(attention), (len(names),), blocks=names)
     style = NetworkStyle(
@@ -98,7 +98,7 @@ def _group_norm(spec):
     return dataclasses.replace(spec, norm="group") if has_norm else spec
 
 
-def _levels_of(backbone, levels):
+def levels_of(backbone, levels):
     outputs = getattr(backbone, "output", None)
     if not isinstance(outputs, dict) or not all(
         re.fullmatch(r"P\d+", str(key)) for key in outputs

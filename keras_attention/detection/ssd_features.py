@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_attention.attention import names as attention_names
 from keras_attention.blocks import NetworkStyle
-from keras_attention.detection.feature_pyramid import _levels_of
+from keras_attention.detection.feature_pyramid import levels_of
 from keras_attention.layers.checks import positive_integer
 from keras_attention.layers.convolution import Conv2D
 from keras_attention.plan import AttentionPlan
@@ -33,7 +33,7 @@ def SSDFeatures(
     name="ssd_features",
 ):
     levels = _chosen_levels(backbone, levels)
-    features = _levels_of(backbone, levels)
+    features = levels_of(backbone, levels)
     outputs = [features[n] for n in levels]
     height, width = image_size
     size = max(output_shapes(backbone, image_size)[f"P{levels[-1]}"][1:3])
@@ -75,7 +75,7 @@ SSDFeatures.__doc__ = f"""A backbone's pyramid, then maps of half the size each.
 
 
 def SSD300Features(backbone, attention=None, name="ssd_features"):
-    features = _levels_of(backbone, (3, 4))
+    features = levels_of(backbone, (3, 4))
     outputs = [L2Scale(name="ssd_scale")(features[3])]
     x = keras.layers.MaxPooling2D(
         3, 1, "same", data_format="channels_last", name="ssd_pool5"

@@ -274,7 +274,8 @@ def load_trained(path: str | Path, kind: str = TRAINING) -> tuple[keras.Model, P
     read_run(folder, kind)
     if not file.exists():
         raise FileNotFoundError(
-            f"There is no network {file}: the run has not finished an epoch"
+            f"There is no network {file}: the run has not "
+            "finished an epoch, or not measured one yet"
         )
     return keras.saving.load_model(file, compile=False), folder
 
