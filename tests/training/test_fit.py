@@ -274,7 +274,7 @@ def test_a_spec_survives_resuming(tmp_path):
     model, _ = training.load_trained(out)
     gates = [each for each in model.layers if isinstance(each, SqueezeExcitation)]
     assert [gate.reduction_ratio for gate in gates] == [8, 8, 8]
-    with pytest.raises(ValueError, match="takes None, a name, a spec"):
+    with pytest.raises(ValueError, match="takes None, a name such as"):
         training.train(out=tmp_path / "b", attention=3, **asked)
     # A tuple is by block, as networks take it.
     with pytest.raises(ValueError, match="4 entries.*3 blocks"):
