@@ -2,6 +2,7 @@
 
 import keras
 from keras import ops
+from keras.utils.bounding_boxes import compute_iou
 
 from keras_attention.detection import losses
 from keras_attention.detection.boxes import (
@@ -81,14 +82,11 @@ def choose_proposals(proposals, scores, targets, options, seed):
     there = present(targets)
     boxes = ops.concatenate([proposals, targets["boxes"]], axis=1)
     usable = ops.concatenate([scores > ABSENT, there], axis=1)
-    found = match(
-        boxes,
-        targets["boxes"],
-        there,
-        options.foreground_iou,
-        options.foreground_iou,
+    overlap = compute_iou(targets["boxes"], boxes, "xyxy")  # (batch, M, N)
+    found = match(overlap, there, options.foreground_iou, options.foreground_iou)
+    crowded = covered(
+        overlap, boxes, targets["boxes"], crowds(targets), options.crowd_share
     )
-    crowded = covered(boxes, targets["boxes"], crowds(targets), options.crowd_share)
     negative = ops.logical_and(found == NONE, ops.logical_not(crowded))
     index, chosen = sample(
         ops.logical_and(found >= 0, usable),

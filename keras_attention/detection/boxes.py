@@ -8,7 +8,6 @@ import math
 
 from keras import ops
 from keras.utils.bounding_boxes import (
-    compute_iou,
     decode_deltas_to_boxes,
     encode_box_to_deltas,
 )
@@ -64,10 +63,11 @@ def large_enough(boxes, least):
     return ops.all(sides >= least, axis=-1)
 
 
-def covered(boxes, regions, present, share):
+def covered(overlap, boxes, regions, present, share):
     """Whether any region covers more than a share of a box's area.
 
     Args:
+        overlap: (batch, M, N) IoU of regions with boxes.
         boxes: (N, 4) or (batch, N, 4).
         regions: (batch, M, 4), of which `present` (batch, M) bool are there.
         share: float in [0, 1].
@@ -75,7 +75,6 @@ def covered(boxes, regions, present, share):
     Returns:
         (batch, N) bool.
     """
-    overlap = compute_iou(regions, boxes, "xyxy")  # (batch, M, N)
     areas = area(regions)[:, :, None] + area(boxes)[..., None, :]
     common = overlap * areas / (1.0 + overlap)
     enough = common > share * area(boxes)[..., None, :]

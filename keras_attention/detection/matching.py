@@ -2,18 +2,17 @@
 
 import keras
 from keras import ops
-from keras.utils.bounding_boxes import compute_iou
 
 NONE = -1  # background
 BETWEEN = -2  # neither: overlaps too much for background, too little for an object
 
 
-def match(candidates, boxes, present, foreground, background, *, at_least_one=False):
+def match(overlap, present, foreground, background, *, at_least_one=False):
     """The index of each candidate's ground-truth box.
 
     Args:
-        candidates: (N, 4) or (batch, N, 4), xyxy.
-        boxes: (batch, M, 4) ground truth, of which `present` (batch, M) bool are there.
+        overlap: (batch, M, N) IoU of ground-truth boxes with candidates.
+        present: (batch, M) bool, which of the boxes are there.
         foreground, background: IoU from which a candidate is matched, and below
             which it is background.
         at_least_one: whether the candidates that overlap a box most are matched
@@ -22,7 +21,6 @@ def match(candidates, boxes, present, foreground, background, *, at_least_one=Fa
     Returns:
         (batch, N) int32: an index of `boxes`, `NONE` or `BETWEEN`.
     """
-    overlap = compute_iou(boxes, candidates, "xyxy")  # (batch, M, N)
     overlap = ops.where(present[:, :, None], overlap, -1.0)
     best = ops.max(overlap, axis=1)
     index = ops.cast(ops.argmax(overlap, axis=1), "int32")

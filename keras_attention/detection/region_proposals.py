@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 from keras import ops
+from keras.utils.bounding_boxes import compute_iou
 
 from keras_attention.detection import losses
 from keras_attention.detection.anchors import pyramid_anchors
@@ -147,15 +148,15 @@ def proposal_losses(logits, deltas, anchors, targets, options, seed, crowd_share
     """
     logits, deltas = ops.concatenate(logits, axis=1), ops.concatenate(deltas, axis=1)
     anchors = ops.convert_to_tensor(np.concatenate(anchors))
+    overlap = compute_iou(targets["boxes"], anchors, "xyxy")  # (batch, M, N)
     found = match(
-        anchors,
-        targets["boxes"],
+        overlap,
         present(targets),
         options.foreground_iou,
         options.background_iou,
         at_least_one=True,
     )
-    crowded = covered(anchors, targets["boxes"], crowds(targets), crowd_share)
+    crowded = covered(overlap, anchors, targets["boxes"], crowds(targets), crowd_share)
     negative = ops.logical_and(found == NONE, ops.logical_not(crowded))
     index, chosen = sample(
         found >= 0, negative, options.samples, options.positive_fraction, seed

@@ -110,7 +110,7 @@ class SSDHead(keras.layers.Layer):
         return {**super().get_config(), **config}
 
 
-def match_default_boxes(defaults, boxes, present, foreground):
+def match_default_boxes(overlap, present, foreground):
     """The index of each default box's ground-truth box.
 
     It is the one that it overlaps most, from an IoU of `foreground` on; and each
@@ -118,22 +118,21 @@ def match_default_boxes(defaults, boxes, present, foreground):
     overlaps. Where two have the same, it is the later one's.
 
     Args:
-        defaults: (N, 4), xyxy.
-        boxes: (batch, M, 4) ground truth, of which `present` (batch, M) bool are there.
+        overlap: (batch, M, N) IoU of ground-truth boxes with default boxes.
+        present: (batch, M) bool, which of the boxes are there.
         foreground: IoU in [0, 1].
 
     Returns:
         (batch, N) int32: an index of `boxes`, or `NONE`.
     """
-    found = match(defaults, boxes, present, foreground, foreground)
-    overlap = compute_iou(boxes, defaults, "xyxy")  # (batch, M, N)
+    found = match(overlap, present, foreground, foreground)
     overlap = ops.where(present[:, :, None], overlap, -1.0)
     best = ops.argmax(overlap, axis=2)  # (batch, M)
     # A box that no default box touches has none; torchvision gives it the first.
     has_one = ops.max(overlap, axis=2) > 0
-    places = ops.arange(defaults.shape[0], dtype=best.dtype)
+    places = ops.arange(overlap.shape[2], dtype=best.dtype)
     own = ops.logical_and(best[..., None] == places, has_one[..., None])
-    index = ops.arange(boxes.shape[1], dtype="int32")[None, :, None]
+    index = ops.arange(overlap.shape[1], dtype="int32")[None, :, None]
     owner = ops.max(ops.where(own, index, NONE), axis=1)
     return ops.where(owner >= 0, owner, found)
 
@@ -154,13 +153,12 @@ def ssd_losses(logits, deltas, defaults, targets, options):
         (classification, boxes), scalars.
     """
     boxes = targets["boxes"]
-    found = match_default_boxes(
-        defaults, boxes, present(targets), options.foreground_iou
-    )
+    overlap = compute_iou(boxes, defaults, "xyxy")  # (batch, M, N)
+    found = match_default_boxes(overlap, present(targets), options.foreground_iou)
     positive = found >= 0
     own = ops.maximum(found, 0)
     labels = ops.where(positive, ops.take_along_axis(targets["labels"], own, axis=1), 0)
-    crowded = covered(defaults, boxes, crowds(targets), options.crowd_share)
+    crowded = covered(overlap, defaults, boxes, crowds(targets), options.crowd_share)
     negative = ops.logical_not(ops.logical_or(positive, crowded))
     entropy = losses.classification(labels, ops.cast(logits, "float32"))
     chosen = hard_negatives(entropy, positive, negative, options.negatives)
