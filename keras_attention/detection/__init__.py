@@ -12,8 +12,8 @@ from keras_attention.detection.recipes import (
     DetectionRecipe,
     detection_recipe,
 )
+from keras_attention.detection.request import DetectionRequest
 from keras_attention.detection.runs import (
-    DetectionRequest,
     evaluate_run,
     export_run,
     predict_run,

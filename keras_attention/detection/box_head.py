@@ -13,7 +13,7 @@ from keras_attention.detection.boxes import (
     encode,
     large_enough,
 )
-from keras_attention.detection.detector import crowds, present
+from keras_attention.detection.detector import as_output, crowds, present
 from keras_attention.detection.matching import NONE, match, sample
 from keras_attention.ops.nms import ABSENT, select_detections
 
@@ -148,14 +148,10 @@ def detect(logits, deltas, proposals, proposal_scores, sizes, options):
     )
     fit = ops.logical_and(fit, (proposal_scores > ABSENT)[..., None])
     scores = ops.where(fit, probabilities, ABSENT)
-    boxes, scores, labels = select_detections(
+    chosen = select_detections(
         ops.transpose(boxes, (0, 2, 1, 3)),
         ops.transpose(scores, (0, 2, 1)),
         options.nms_iou,
         options.detections,
     )
-    return {
-        "boxes": boxes,
-        "scores": scores,
-        "labels": ops.where(labels < 0, -1, labels + 1),
-    }
+    return as_output(*chosen)

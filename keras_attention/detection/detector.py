@@ -148,6 +148,12 @@ def backbone_model(backbone):
     )
 
 
+def as_output(boxes, scores, classes):
+    """What `select_detections` chose as a detector's output: label 0 is background."""
+    labels = ops.where(classes < 0, -1, classes + 1)
+    return {"boxes": boxes, "scores": scores, "labels": labels}
+
+
 def present(targets):
     """(batch, M) bool: the boxes that are there and are not crowds."""
     return ops.logical_and(targets["labels"] > 0, ops.logical_not(targets["crowd"]))

@@ -14,7 +14,7 @@ from keras_attention.detection.boxes import (
     decode,
     encode,
 )
-from keras_attention.detection.detector import crowds, present
+from keras_attention.detection.detector import as_output, crowds, present
 from keras_attention.detection.matching import NONE, match
 from keras_attention.detection.options import Options
 from keras_attention.ops.nms import ABSENT, select_detections
@@ -201,14 +201,10 @@ def detect(logits, deltas, defaults, sizes, options):
     boxes = ops.take_along_axis(
         boxes, ops.reshape(best, (-1, classes * most, 1)), axis=1
     )
-    boxes, scores, labels = select_detections(
+    chosen = select_detections(
         ops.reshape(boxes, (-1, classes, most, 4)),
         scores,
         options.nms_iou,
         options.detections,
     )
-    return {
-        "boxes": boxes,
-        "scores": scores,
-        "labels": ops.where(labels < 0, -1, labels + 1),
-    }
+    return as_output(*chosen)

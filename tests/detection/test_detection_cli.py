@@ -1,5 +1,6 @@
 """`keras-attention detect`, from training to pictures, and how it goes wrong."""
 
+import dataclasses
 import json
 import shlex
 
@@ -12,6 +13,7 @@ from references.rectangles import write_rectangles
 from keras_attention import cli
 from keras_attention.detection import DetectionRequest, runs
 from keras_attention.detection.coco_metrics import METRICS
+from keras_attention.detection.request import make_request
 
 TRAIN = ["detect", "train", "--quiet", "--detector", "ssd", "--recipe", "quick"]
 TRAIN += ["--backbone", "mobilenet-0.25", "--channels", "16", "--size", "64", "64"]
@@ -197,6 +199,29 @@ def test_an_interruption_says_how_to_go_on(data, capsys, tmp_path, monkeypatch):
     assert asked == [False, True]
 
 
+def test_a_list_by_name_has_group_norms():
+    """As the names of the whole pyramid have; through what a run records."""
+    asked = {"data": "coco/2017", "backbone": "resnet18", "channels": 32}
+    request = make_request({**asked, "attention": ["aw"] + [None] * 7})
+    again = make_request(json.loads(json.dumps(dataclasses.asdict(request))))
+    assert again == request
+    pyramid = again.build(3).feature_extractor
+    assert pyramid.get_layer("fpn_lateral2").norm == "group"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone": "resnet19"}, "'resnet18'"),
+        ({"detector": "ssd", "recipe": "quick"}, "'ssd' needs `size`"),
+        ({"attention": ["aw", "wa"]}, "'wa'"),
+    ],
+)
+def test_names_are_looked_at_before_any_data(changes, message):
+    with pytest.raises(ValueError, match=message):
+        make_request({"data": "coco/2017", **changes})
+
+
 NEW = ["detect", "train", "--quiet", "--out", "{new}"]
 MADE = [*TRAIN, "--data", "{data}", "--out", "{new}"]
 RESUME = ["detect", "train", "--resume", "--out", "{run}"]
@@ -207,6 +232,7 @@ RESUME = ["detect", "train", "--resume", "--out", "{run}"]
     [
         (NEW, "`data` is needed"),
         ([*NEW, "--data", "{new}/coco"], "There is no folder"),
+        ([*NEW, "--data", "COC0"], "There is no folder 'COC0'. Unknown data set"),
         ([*NEW, "--data", "folder"], "`data_dir` is needed"),
         ([*NEW, "--data", "{data}", "--data-dir", "{data}"], "give one of them"),
         ([*MADE, "--detector", "yolo"], "'faster_rcnn'"),
