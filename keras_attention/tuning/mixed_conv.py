@@ -22,7 +22,7 @@ class MixedAWConv2D(Mixture, AWConv2D):
     Conv(x, K + p1 · (A − 1) ⊙ K).
 
     Args:
-        filters, kernel_size, …, reduction_ratio, channel_sharing, combine: as
+        filters, kernel_size, …, reduction_ratio, channel_sharing, combine, norm: as
             `keras_attention.layers.AWConv2D`.
 
     Input and output shape, errors: as `AWConv2D`. The weight `alpha`, (2,) for plain
@@ -86,12 +86,8 @@ class MixedAWConv2D(Mixture, AWConv2D):
 
 
 @dataclass(frozen=True)
-class MixedConvSpec(UnregisteredSpec):
+class MixedConvSpec(UnregisteredSpec, AW):
     """Spec of `MixedAWConv2D`, in place of every spatial convolution of a block."""
-
-    reduction_ratio: int = 16
-    channel_sharing: int | None = None
-    combine: str = "residual"
 
     name = "mixed_aw"
     site = "conv"
