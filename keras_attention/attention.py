@@ -61,6 +61,19 @@ class AttentionSpec:
         """Whether a map of this size (output of the site, or None) is in range."""
         return True
 
+    def starting_at_identity(self):
+        """This spec with `identity_start=True`: its layer changes nothing at first.
+
+        Raises:
+            ValueError: the attention has no such option.
+        """
+        if "identity_start" not in self.fields():
+            raise ValueError(
+                f"{self} cannot start as the identity: it has no option "
+                "`identity_start`. Use identity_start=False, or another attention."
+            )
+        return dataclasses.replace(self, identity_start=True)
+
     def to_dict(self):
         """A JSON-able form that `as_spec` reads back."""
         fields = {

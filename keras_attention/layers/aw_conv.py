@@ -8,9 +8,15 @@ from keras import ops
 
 from keras_attention.attention import AttentionSpec, register
 from keras_attention.choices import check_choice
-from keras_attention.layers.checks import positive_integer
+from keras_attention.layers.checks import boolean, positive_integer
 from keras_attention.layers.convolution import Conv2D
 from keras_attention.layers.gate import check_image_shape
+from keras_attention.layers.identity_start import (
+    MIDDLE,
+    RESIDUAL_GAIN,
+    IdentityStart,
+    multiply,
+)
 from keras_attention.ops.layout import channel_axis
 from keras_attention.ops.pooling import adaptive_average_pool2d
 from keras_attention.ops.sample_conv import attention_weighted_conv2d
@@ -24,7 +30,7 @@ GROUP_WIDTH = 16
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class AWConv2D(Conv2D):
+class AWConv2D(IdentityStart, Conv2D):
     """A convolution whose kernel each sample weights by its own attention map.
 
     O[n] = Conv(I[n], K + A[n] ⊙ K), with
@@ -42,6 +48,9 @@ class AWConv2D(Conv2D):
         norm: what BN above is. `"batch"`, the paper's. `"group"`: a group norm of
             about 16 channels per group, for batches of few images. `"frozen"`: a batch
             norm that keeps its statistics and weights, for fine-tuning.
+        identity_start: True for Conv(I, K) at first, by a learned scale s of σ's input
+            that starts at 0: K + (σ(s·l) − ½) / 1.5 ⊙ K in place of K + σ(l) ⊙ K, and
+            2σ(s·l) ⊙ K in place of σ(l) ⊙ K.
 
     With a 1×1 kernel the branch sees one value per image and channel, so a batch
     norm sees as many as the batch has images: of one image it makes zeros.
@@ -75,6 +84,7 @@ class AWConv2D(Conv2D):
         channel_sharing=None,
         combine="residual",
         norm="batch",
+        identity_start=False,
         **kwargs,
     ):
         super().__init__(
@@ -86,6 +96,7 @@ class AWConv2D(Conv2D):
         self.channel_sharing = channel_sharing
         self.combine = check_choice("combine", combine, COMBINES)
         self.norm = check_choice("norm", norm, NORMS)
+        self.identity_start = boolean("identity_start", identity_start)
 
     def build(self, input_shape):
         axis = channel_axis(self.data_format)
@@ -107,6 +118,7 @@ class AWConv2D(Conv2D):
         self.norm1.build((None, *self.kernel_size, hidden))
         self.pointconv2.build((None, *self.kernel_size, hidden))
         self.norm2.build((None, *self.kernel_size, self.maps * self.filters))
+        self.add_scale()
         super().build(input_shape)
 
     @property
@@ -128,7 +140,8 @@ class AWConv2D(Conv2D):
         if self.data_format == "channels_first":
             pooled = ops.transpose(pooled, (0, 2, 3, 1))  # (batch, kh, kw, C1)
         hidden = ops.relu(self.norm1(self.pointconv1(pooled), training=training))
-        maps = ops.sigmoid(self.norm2(self.pointconv2(hidden), training=training))
+        logits = self.norm2(self.pointconv2(hidden), training=training)
+        maps = self.squash(logits, residual=self.combine == "residual")
         return ops.reshape(maps, (-1, *self.kernel_size, self.maps, self.filters))
 
     def attention_maps(self, inputs):
@@ -158,6 +171,24 @@ class AWConv2D(Conv2D):
             data_format=self.data_format,
             training=training,
         )
+
+    def rescale(self, plain, input_gain):
+        if input_gain != 1:
+            raise ValueError("the branch of a convolution takes its input as it is")
+        multiply([plain.norm2.gamma, plain.norm2.beta], self.scale)
+        residual = self.combine == "residual"
+        multiply([plain.kernel], 1 / RESIDUAL_GAIN if residual else 1 / MIDDLE)
+
+    # Keras' convolutions save their kernel and bias alone.
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if self.identity_start and self.built:
+            store["scale"] = self.scale
+
+    def load_own_variables(self, store):
+        super().load_own_variables(store)
+        if self.identity_start and self.built:
+            self.scale.assign(store["scale"])
 
     def _pointconv(self, filters, name, kernel_initializer="glorot_uniform"):
         return keras.layers.Conv2D(
@@ -209,6 +240,7 @@ class AWConv2D(Conv2D):
             "channel_sharing": self.channel_sharing,
             "combine": self.combine,
             "norm": self.norm,
+            "identity_start": self.identity_start,
         }
 
 
@@ -221,3 +253,4 @@ class AW(AttentionSpec):
     channel_sharing: int | None = None
     combine: str = "residual"
     norm: str = "batch"
+    identity_start: bool = False

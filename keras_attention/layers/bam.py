@@ -8,6 +8,7 @@ from keras import ops
 from keras_attention.attention import AttentionSpec, register
 from keras_attention.layers.checks import hidden_units, positive_integer
 from keras_attention.layers.gate import Gate
+from keras_attention.layers.identity_start import RESIDUAL_GAIN, multiply
 from keras_attention.ops.pooling import pool
 
 __all__ = ["BAM", "BAMBlockSpec", "BAMSpec"]
@@ -24,7 +25,8 @@ class BAM(Gate):
     Args:
         reduction_ratio: int ≥ 1, divisor of both branches' hidden width.
         dilation_rate: int ≥ 1, of the two 3×3 convolutions.
-        data_format: see `keras_attention.layers.Gate`.
+        data_format, identity_start: see `keras_attention.layers.Gate`; x + x ⊙ A
+            becomes x + x ⊙ (σ(s·l) − ½) / 1.5.
 
     Input and output shape: (batch, height, width, C), or (batch, C, height, width)
     with `"channels_first"`. `attention_map` gives the sigmoid, of the input's shape.
@@ -37,6 +39,8 @@ class BAM(Gate):
     multiplies the two branches inside the sigmoid; the paper adds them, and so
     does this layer.
     """
+
+    identity_gain = 1 / RESIDUAL_GAIN
 
     def __init__(self, reduction_ratio=16, dilation_rate=4, **kwargs):
         super().__init__(**kwargs)
@@ -75,10 +79,16 @@ class BAM(Gate):
         spatial = inputs
         for layer in self.spatial_branch:
             spatial = layer(spatial)
-        return ops.sigmoid(self.per_channel(channel) + spatial)
+        return self.squash(self.per_channel(channel) + spatial, residual=True)
 
     def call(self, inputs):
         return inputs + super().call(inputs)
+
+    def rescale(self, plain, input_gain):
+        first = [plain.channel_branch[0], plain.spatial_branch[0]]
+        last = [plain.channel_branch[-1], plain.spatial_branch[-1]]
+        multiply([layer.kernel for layer in first], 1 / input_gain)
+        multiply([w for layer in last for w in (layer.kernel, layer.bias)], self.scale)
 
     def _conv(self, filters, kernel_size, name, dilation_rate=1):
         return keras.layers.Conv2D(
@@ -121,6 +131,7 @@ class BAMSpec(AttentionSpec):
 
     reduction_ratio: int = 16
     dilation_rate: int = 4
+    identity_start: bool = False
 
 
 @register("bam_block", site="block", layer=BAM)

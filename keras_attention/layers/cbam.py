@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import keras
-from keras import ops
 
 from keras_attention.attention import AttentionSpec, register
 from keras_attention.choices import check_choice
 from keras_attention.layers.channel_attention import ChannelAttention
 from keras_attention.layers.checks import boolean, odd_integer
 from keras_attention.layers.gate import Gate
+from keras_attention.layers.identity_start import MIDDLE, RESIDUAL_GAIN
 from keras_attention.layers.spatial_attention import SpatialAttention
 from keras_attention.ops.pooling import check_statistics
 
@@ -36,6 +36,8 @@ class CBAM(Gate):
         use_bias: whether the channel MLP has biases.
         spatial_norm: whether a batch norm follows the spatial part's convolution.
         data_format: see `keras_attention.layers.Gate`.
+        identity_start: see `keras_attention.layers.Gate`; each part has a scale of its
+            own, but for `"sum"`, which has one: x + x ⊙ (σ(s·l) − ½) / 1.5.
 
     Input and output shape: (batch, height, width, C), or (batch, C, height, width)
     with `"channels_first"`. `attention_map` gives the product of both parts (in
@@ -69,7 +71,11 @@ class CBAM(Gate):
         check_statistics("spatial_pooling", spatial_pooling)
         odd_integer("spatial_kernel_size", spatial_kernel_size)
         boolean("spatial_norm", spatial_norm)
-        common = {"data_format": self.data_format, "dtype": self.dtype_policy}
+        common = {
+            "data_format": self.data_format,
+            "identity_start": self.identity_start and order != "sum",
+            "dtype": self.dtype_policy,
+        }
         self.channel_attention = ChannelAttention(
             reduction_ratio,
             channel_pooling,
@@ -96,10 +102,9 @@ class CBAM(Gate):
             )
             return 0.5 * both
         if self.order == "sum":
-            return ops.sigmoid(
-                self.channel_attention.attention_logits(inputs)
-                + self.spatial_attention.attention_logits(inputs)
-            )
+            logits = self.channel_attention.attention_logits(inputs)
+            logits += self.spatial_attention.attention_logits(inputs)
+            return self.squash(logits, residual=True)
         first, second = self._series()
         gate = first.attention_map(inputs)
         return gate * second.attention_map(inputs * gate)
@@ -131,6 +136,32 @@ class CBAM(Gate):
         first, second = self._series()
         # The map itself, as large as the input in both axes, is never formed.
         return second(first(inputs))
+
+    def add_scale(self):
+        if self.order == "sum":
+            super().add_scale()
+
+    @property
+    def identity_gain(self):
+        if self.order == "sum":
+            return 1 / RESIDUAL_GAIN
+        return 1 / MIDDLE if self.order == "parallel" else 1 / MIDDLE**2
+
+    def rescale(self, plain, input_gain):
+        parts = (
+            (self.channel_attention, plain.channel_attention),
+            (
+                self.spatial_attention,
+                plain.spatial_attention,
+            ),
+        )
+        if self.order == "spatial_channel":
+            parts = parts[::-1]
+        for own, theirs in parts:
+            scale = self.scale if self.order == "sum" else own.scale
+            own.rescale_logits(theirs, scale, input_gain)
+            if self.order in ("channel_spatial", "spatial_channel"):
+                input_gain *= MIDDLE  # the plain first gate is half of the scaled one
 
     def _series(self):
         parts = (self.channel_attention, self.spatial_attention)
@@ -172,3 +203,4 @@ class CBAMSpec(AttentionSpec):
     spatial_kernel_size: int = 7
     use_bias: bool = True
     spatial_norm: bool = True
+    identity_start: bool = False

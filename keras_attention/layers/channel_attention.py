@@ -9,6 +9,7 @@ from keras_attention.attention import AttentionSpec, register
 from keras_attention.choices import check_choice
 from keras_attention.layers.checks import boolean, hidden_units, positive_integer
 from keras_attention.layers.gate import Gate
+from keras_attention.layers.identity_start import DEGREES, multiply
 from keras_attention.ops.pooling import check_statistics, pool
 
 __all__ = ["ChannelAttention", "ChannelAttentionSpec"]
@@ -29,7 +30,7 @@ class ChannelAttention(Gate):
         gate: σ, `"sigmoid"` or `"hard_sigmoid"` (relu6(x + 3) / 6, values in [0, 1]).
         hidden_divisor: int ≥ 1; above 1 the hidden width is the multiple of it that
             is nearest to C / r, neither under `hidden_divisor` nor under 90% of C / r.
-        data_format: see `keras_attention.layers.Gate`.
+        data_format, identity_start: see `keras_attention.layers.Gate`.
 
     Input and output shape: (batch, height, width, C), or (batch, C, height, width)
     with `"channels_first"`. `attention_map` gives (batch, 1, 1, C) of that layout.
@@ -76,12 +77,28 @@ class ChannelAttention(Gate):
         self.expand.build((None, hidden))
 
     def attention_map(self, inputs):
-        return GATES[self.gate](self.attention_logits(inputs))
+        return self.squash(self.attention_logits(inputs), GATES[self.gate])
 
     def attention_logits(self, inputs):
         """What σ takes, (batch, 1, 1, C) of the layer's layout."""
         logits = [self._mlp(pool(inputs, s, self.spatial_axes)) for s in self.pooling]
         return self.per_channel(sum(logits[1:], start=logits[0]))
+
+    def rescale(self, plain, input_gain):
+        self.rescale_logits(plain, self.scale, input_gain)
+
+    @staticmethod
+    def rescale_logits(plain, scale, input_gain):
+        """Multiply the logits of `plain` by `scale`, for a multiplied input."""
+        degrees = {DEGREES[statistic] for statistic in plain.pooling}
+        if input_gain != 1:
+            if len(degrees) > 1:
+                raise ValueError(
+                    f"one MLP is shared by {plain.pooling}, which grow by different "
+                    "powers with the input"
+                )
+            multiply([plain.reduce.kernel], input_gain ** -degrees.pop())
+        multiply([plain.expand.kernel, plain.expand.bias], scale)
 
     def _mlp(self, pooled):
         return self.expand(self.reduce(ops.squeeze(pooled, self.spatial_axes)))
@@ -110,3 +127,4 @@ class ChannelAttentionSpec(AttentionSpec):
     use_bias: bool = True
     gate: str = "sigmoid"
     hidden_divisor: int = 1
+    identity_start: bool = False

@@ -9,6 +9,7 @@ from keras import ops
 from keras_attention.attention import AttentionSpec, register
 from keras_attention.layers.checks import odd_integer
 from keras_attention.layers.gate import Gate
+from keras_attention.layers.identity_start import multiply
 from keras_attention.ops.pooling import pool
 
 __all__ = ["ECA", "EfficientChannelAttention"]
@@ -21,7 +22,7 @@ class EfficientChannelAttention(Gate):
     Args:
         kernel_size: odd int, channels that one gate looks at; None for the paper's
             k = |log₂(C)/2 + 1/2|, made odd by adding one, at least 3.
-        data_format: see `keras_attention.layers.Gate`.
+        data_format, identity_start: see `keras_attention.layers.Gate`.
 
     Input and output shape: (batch, height, width, C), or (batch, C, height, width)
     with `"channels_first"`. `attention_map` gives (batch, 1, 1, C) of that layout.
@@ -45,7 +46,6 @@ class EfficientChannelAttention(Gate):
             self.kernel_size or _adaptive_kernel_size(channels),
             padding="same",
             use_bias=False,
-            activation="sigmoid",
             # The sequence is the channels, whatever the layout of the images.
             data_format="channels_last",
             dtype=self.dtype_policy,
@@ -55,8 +55,11 @@ class EfficientChannelAttention(Gate):
 
     def attention_map(self, inputs):
         pooled = ops.squeeze(pool(inputs, "avg", self.spatial_axes), self.spatial_axes)
-        gate = self.conv(ops.expand_dims(pooled, -1))
-        return self.per_channel(ops.squeeze(gate, -1))
+        logits = self.conv(ops.expand_dims(pooled, -1))
+        return self.squash(self.per_channel(ops.squeeze(logits, -1)))
+
+    def rescale(self, plain, input_gain):
+        multiply([plain.conv.kernel], self.scale / input_gain)
 
     def get_config(self):
         return {**super().get_config(), "kernel_size": self.kernel_size}
@@ -73,3 +76,4 @@ class ECA(AttentionSpec):
     """Spec of `EfficientChannelAttention`."""
 
     kernel_size: int | None = None
+    identity_start: bool = False

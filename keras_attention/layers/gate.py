@@ -3,12 +3,14 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.checks import boolean
+from keras_attention.layers.identity_start import MIDDLE, IdentityStart
 from keras_attention.ops.layout import channel_axis, spatial_axes
 
 __all__ = ["Gate"]
 
 
-class Gate(keras.layers.Layer):
+class Gate(IdentityStart, keras.layers.Layer):
     """y = x ⊙ attention_map(x), for 4-D images in either data format.
 
     Subclasses create their weights in `build_gate(channels, input_shape)` and
@@ -17,11 +19,17 @@ class Gate(keras.layers.Layer):
     Args:
         data_format: `"channels_last"`, `"channels_first"`, or None for
             `keras.config.image_data_format()`.
+        identity_start: True for y = x at first, by a learned scale of the gate's logits
+            that starts at 0: y = x ⊙ 2σ(s·l) in place of x ⊙ σ(l); see
+            `keras_attention.layers.identity_start`.
         **kwargs: `name`, `dtype`, … of `keras.layers.Layer`.
     """
 
-    def __init__(self, data_format=None, **kwargs):
+    identity_gain = 1 / MIDDLE
+
+    def __init__(self, data_format=None, identity_start=False, **kwargs):
         super().__init__(**kwargs)
+        self.identity_start = boolean("identity_start", identity_start)
         self.data_format = keras.config.image_data_format()
         if data_format is not None:
             self.data_format = _check_data_format(data_format)
@@ -33,10 +41,11 @@ class Gate(keras.layers.Layer):
         channels = input_shape[self.channel_axis]
         self.input_spec = keras.InputSpec(ndim=4, axes={self.channel_axis: channels})
         self.build_gate(channels, input_shape)
+        self.add_scale()
         self.built = True
 
     def attention_map(self, inputs):
-        """The map that multiplies `inputs`, with values in (0, 1)."""
+        """The map that multiplies `inputs`, with values in (0, 1) in a plain layer."""
         raise NotImplementedError("a subclass computes its map")  # abstract
 
     def attention_maps(self, inputs):
@@ -67,7 +76,11 @@ class Gate(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), "data_format": self.data_format}
+        return {
+            **super().get_config(),
+            "data_format": self.data_format,
+            "identity_start": self.identity_start,
+        }
 
     def per_channel(self, vector):
         """(batch, channels) reshaped to multiply an image."""

@@ -27,7 +27,7 @@ class MVAM(CBAM):
             paper's code calls; 0 where n = 1), False by n.
         use_bias: whether the channel MLP has biases.
         spatial_norm: whether a batch norm follows the spatial part's convolution.
-        data_format: see `keras_attention.layers.Gate`.
+        data_format, identity_start: see `CBAM`.
 
     Input and output shape, `attention_map` and errors: as `CBAM`.
     """
@@ -80,3 +80,4 @@ class MVAMSpec(AttentionSpec):
     unbiased: bool = True
     use_bias: bool = True
     spatial_norm: bool = True
+    identity_start: bool = False

@@ -8,6 +8,7 @@ from keras import ops
 from keras_attention.attention import AttentionSpec, register
 from keras_attention.layers.checks import boolean, odd_integer
 from keras_attention.layers.gate import Gate
+from keras_attention.layers.identity_start import DEGREES, multiply
 from keras_attention.ops.exporting import is_exporting
 from keras_attention.ops.pooling import check_statistics, pool
 
@@ -23,7 +24,7 @@ class SpatialAttention(Gate):
         pooling: the statistics, in the order of the convolution's input channels:
             `"avg"`, `"max"`, `"var"` (unbiased), `"biased_var"`.
         use_norm: whether the batch norm is there.
-        data_format: see `keras_attention.layers.Gate`.
+        data_format, identity_start: see `keras_attention.layers.Gate`.
 
     Input and output shape: (batch, height, width, C), or (batch, C, height, width)
     with `"channels_first"`. `attention_map` gives (batch, height, width, 1) of that
@@ -68,7 +69,7 @@ class SpatialAttention(Gate):
         self.norm.build(tuple(shape))
 
     def attention_map(self, inputs):
-        return ops.sigmoid(self.attention_logits(inputs))
+        return self.squash(self.attention_logits(inputs))
 
     def attention_logits(self, inputs):
         """What σ takes, (batch, height, width, 1) of the layer's layout."""
@@ -78,6 +79,17 @@ class SpatialAttention(Gate):
         else:
             logits = self.conv(ops.concatenate(pooled, axis=self.channel_axis))
         return self.norm(logits) if self.use_norm else logits
+
+    def rescale(self, plain, input_gain):
+        self.rescale_logits(plain, self.scale, input_gain)
+
+    @staticmethod
+    def rescale_logits(plain, scale, input_gain):
+        """Multiply the logits of `plain` by `scale`, for a multiplied input."""
+        gains = [input_gain ** -DEGREES[statistic] for statistic in plain.pooling]
+        multiply([plain.conv.kernel], ops.reshape(ops.array(gains), (-1, 1)))
+        last = [plain.norm.gamma, plain.norm.beta] if plain.use_norm else None
+        multiply(last or [plain.conv.kernel], scale)
 
     def _conv_by_statistic(self, pooled):
         """The convolution as a sum of one for each statistic.
@@ -113,3 +125,4 @@ class SpatialAttentionSpec(AttentionSpec):
     kernel_size: int = 7
     pooling: tuple = ("max", "avg")
     use_norm: bool = True
+    identity_start: bool = False

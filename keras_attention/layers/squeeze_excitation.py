@@ -18,7 +18,7 @@ class SqueezeExcitation(ChannelAttention):
         reduction_ratio: int ≥ 1, divisor of the hidden width: C → C // r → C.
         use_bias: whether the two dense layers have biases.
         gate, hidden_divisor: see `ChannelAttention`.
-        data_format: see `keras_attention.layers.Gate`.
+        data_format, identity_start: see `keras_attention.layers.Gate`.
 
     Input and output shape: (batch, height, width, C), or (batch, C, height, width)
     with `"channels_first"`. `attention_map` gives (batch, 1, 1, C) of that layout.
@@ -59,3 +59,4 @@ class SE(AttentionSpec):
     use_bias: bool = True
     gate: str = "sigmoid"
     hidden_divisor: int = 1
+    identity_start: bool = False
