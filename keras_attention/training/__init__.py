@@ -2,6 +2,11 @@
 
 from keras_attention.training.compilation import compile
 from keras_attention.training.evaluation import Evaluation, evaluate
+from keras_attention.training.finetune_recipes import (
+    FINETUNE_RECIPES,
+    FinetuneRecipe,
+    finetune_recipe,
+)
 from keras_attention.training.fitting import fit
 from keras_attention.training.metrics import TopKError
 from keras_attention.training.optimizer import SGDL2
@@ -18,9 +23,11 @@ from keras_attention.training.runs import (
 from keras_attention.training.schedules import WarmUp, learning_rate_schedule
 
 __all__ = [
+    "FINETUNE_RECIPES",
     "RECIPES",
     "SGDL2",
     "Evaluation",
+    "FinetuneRecipe",
     "Prediction",
     "Recipe",
     "Request",
@@ -29,6 +36,7 @@ __all__ = [
     "compile",
     "evaluate",
     "evaluate_run",
+    "finetune_recipe",
     "fit",
     "learning_rate_schedule",
     "load_trained",

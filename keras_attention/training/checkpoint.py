@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_attention.training.averaging import averaged
 from keras_attention.training.files import replace_file, write_json
 
 STATE_MEMBER = "keras_attention_state.json"
@@ -22,7 +23,8 @@ class Checkpoint(keras.callbacks.Callback):
     `last.keras` is an ordinary Keras file that also holds what Keras leaves out:
     the states of random seeds, and the run's progress. One file, so that a crash
     cannot leave a network of one epoch with the state of another. `state.json`
-    shows the progress to people and tools; nothing reads it back.
+    shows the progress to people and tools; nothing reads it back. Where the optimizer
+    averages weights (EMA), `best.keras` has the averaged ones.
 
     Args:
         folder: where to write.
@@ -55,8 +57,9 @@ class Checkpoint(keras.callbacks.Callback):
         value = logs.get(self.monitor)
         if value is not None and self._is_better(float(value)):
             self.state |= {"best": float(value), "best_epoch": epoch + 1}
-            replace_file(self.folder / "best.keras", self.model.save)
-        replace_file(self.folder / "last.keras", self._save)
+            with averaged(self.model):
+                replace_file(self.folder / "best.keras", self.model.save)
+        save_state(self.model, self.folder / "last.keras", self.state)
         shown = self.state | {"monitor": self.monitor}
         write_json(self.folder / "state.json", shown)
 
@@ -64,11 +67,23 @@ class Checkpoint(keras.callbacks.Callback):
         best = self.state["best"]
         return best is None or (value > best if self.highest else value < best)
 
-    def _save(self, path: Path) -> None:
-        self.model.save(path)
-        extra = self.state | {"random": _random_states(self.model)}
-        with zipfile.ZipFile(path, "a") as archive:
+
+def save_state(model: keras.Model, path: Path, state: dict) -> None:
+    """Write all that `restore` brings back, whole or not at all.
+
+    Args:
+        model: compiled.
+        path: the file, `….keras`.
+        state: the progress, as `restore` returns it.
+    """
+
+    def write(aside: Path) -> None:
+        model.save(aside)
+        extra = state | {"random": _random_states(model)}
+        with zipfile.ZipFile(aside, "a") as archive:
             archive.writestr(STATE_MEMBER, json.dumps(extra))
+
+    replace_file(path, write)
 
 
 def restore(model: keras.Model, path: Path) -> dict:

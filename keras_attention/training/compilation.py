@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import keras
 
 from keras_attention.training.metrics import error_metrics
@@ -16,6 +18,7 @@ def compile(
     steps_per_epoch: int,
     *,
     optimizer: keras.optimizers.Optimizer | None = None,
+    learning_rate_factors: Mapping[str, float] | None = None,
 ) -> None:
     """Give a classifier the recipe's optimizer, the loss and the error metrics.
 
@@ -24,15 +27,15 @@ def compile(
         recipe: what to train with.
         steps_per_epoch: batches in an epoch; the schedule counts in steps.
         optimizer: in place of the recipe's.
+        learning_rate_factors: as for `SGDL2`, of the recipe's optimizer.
 
     Raises:
         ValueError: the output is not of that kind.
     """
+    sgd = optimizer or _sgd(recipe, steps_per_epoch, learning_rate_factors)
     model.compile(
-        optimizer=optimizer or _sgd(recipe, steps_per_epoch),
-        loss=keras.losses.SparseCategoricalCrossentropy(
-            from_logits=gives_logits(model)
-        ),
+        optimizer=sgd,
+        loss=_loss(recipe, gives_logits(model)),
         metrics=error_metrics(model.output_shape[-1]),
         # By device: Keras leaves XLA out on a CPU with TensorFlow, where a training
         # step takes several times as long with it.
@@ -40,13 +43,24 @@ def compile(
     )
 
 
-def _sgd(recipe: Recipe, steps_per_epoch: int) -> SGDL2:
+def _loss(recipe: Recipe, from_logits: bool) -> keras.losses.Loss:
+    if not recipe.soft_labels:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+    return keras.losses.CategoricalCrossentropy(
+        from_logits=from_logits, label_smoothing=recipe.label_smoothing
+    )
+
+
+def _sgd(recipe: Recipe, steps_per_epoch: int, factors: Mapping | None) -> SGDL2:
     return SGDL2(
         learning_rate=learning_rate_schedule(recipe, steps_per_epoch),
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
         l2=recipe.weight_decay,
         l2_exclude=recipe.decay_exclude,
+        learning_rate_factors=factors,
+        use_ema=recipe.ema > 0,
+        ema_momentum=recipe.ema,
     )
 
 

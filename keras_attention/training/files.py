@@ -4,29 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from keras_attention.files import replace_file
 
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file aside, bring it to the disk, then put it in its place.
-
-    Whoever reads `path`, even after a crash, finds the old file or the new one.
-
-    Args:
-        path: the file to make or replace.
-        write: called with the path to write to, in the same folder, with the
-            same suffix.
-    """
-    aside = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        write(aside)
-        _to_disk(aside)
-        os.replace(aside, path)
-        _to_disk(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
+__all__ = ["naming", "read_json", "replace_file", "write_json", "write_text"]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -64,11 +47,3 @@ def read_json(path: Path):
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON file: {error}") from error
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

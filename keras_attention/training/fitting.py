@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
 
 from keras_attention.data import ImageData, naming_corrupt_files
+from keras_attention.data.mixing import mixed, one_hot
 from keras_attention.training import history
+from keras_attention.training.averaging import AveragedEvaluation
 from keras_attention.training.checkpoint import FRESH, Checkpoint, restore
 from keras_attention.training.compilation import compile
 from keras_attention.training.recipes import Recipe
@@ -26,6 +28,7 @@ def fit(
     seed: int = 0,
     resume: bool = False,
     stop_after: int | None = None,
+    learning_rate_factors: Mapping[str, float] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
     description: dict | None = None,
@@ -51,6 +54,7 @@ def fit(
         resume: go on with the run in `out`; from its first epoch if it has no
             checkpoint yet.
         stop_after: epochs to train at most in this call; None trains to the end.
+        learning_rate_factors: as for `SGDL2`: {name of a layer: factor}.
         callbacks: more Keras callbacks. Their state is not part of a checkpoint.
         verbose: Keras' progress bar.
         description: what to record of the model, JSON types; by default its
@@ -78,7 +82,7 @@ def fit(
     if stop_after is not None and stop_after < 1:
         raise ValueError(f"`stop_after` must be at least 1. Received: {stop_after}")
     steps = data.steps_per_epoch(recipe.batch_size)
-    compile(model, recipe, steps)
+    compile(model, recipe, steps, learning_rate_factors=learning_rate_factors)
     fixed = {
         "model": description or describe(model),
         "data": data.to_dict(),
@@ -100,7 +104,7 @@ def fit(
                 epochs=min(stop, recipe.epochs),
                 steps_per_epoch=steps,
                 shuffle=False,
-                callbacks=_callbacks(out, data, state, callbacks),
+                callbacks=_callbacks(out, data, recipe, state, callbacks),
                 verbose=verbose,
             )
     elif verbose:
@@ -153,22 +157,33 @@ def _progress(model: keras.Model, out: Path) -> dict:
 
 
 def _training(data: ImageData, recipe: Recipe, seed: int, first_epoch: int):
-    return data.training(
+    batches = data.training(
         recipe.augmentation,
         batch_size=recipe.batch_size,
         seed=seed,
         first_epoch=first_epoch,
         epochs=recipe.epochs,
     )
+    if recipe.soft_labels:
+        batches = one_hot(batches, data.preprocessing.classes)
+    if recipe.mixup:
+        first = first_epoch * data.steps_per_epoch(recipe.batch_size)
+        batches = mixed(batches, alpha=recipe.mixup, seed=seed, first_step=first)
+    return batches
 
 
 def _validation(data: ImageData, recipe: Recipe):
     if data.validation is None:
         return None
-    return data.evaluation("validation", batch_size=recipe.batch_size)
+    batches = data.evaluation("validation", batch_size=recipe.batch_size)
+    if recipe.soft_labels:
+        batches = one_hot(batches, data.preprocessing.classes)
+    return batches
 
 
-def _callbacks(out: Path, data: ImageData, state: dict, more: Sequence) -> list:
+def _callbacks(
+    out: Path, data: ImageData, recipe: Recipe, state: dict, more: Sequence
+) -> list:
     """Logs first, the checkpoint last: an epoch counts when all has seen it."""
     logs = [
         history.EpochFacts(),
@@ -181,5 +196,7 @@ def _callbacks(out: Path, data: ImageData, state: dict, more: Sequence) -> list:
         )
     else:
         logs.append(keras.callbacks.TensorBoard(str(out / "tensorboard")))
+    if recipe.ema:
+        logs.append(AveragedEvaluation())
     monitor = "val_top1_error" if data.validation else "top1_error"
     return [*logs, *more, Checkpoint(out, monitor, state)]

@@ -24,7 +24,13 @@ class TopKError(keras.metrics.Mean):
         self.k = k
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Labels `[batch]` and scores `[batch, classes]`, larger is likelier."""
+        """Labels `[batch]` and scores `[batch, classes]`, larger is likelier.
+
+        Labels may also be `[batch, classes]`, shares of classes as mixup makes them;
+        the answer is then the class with the largest share.
+        """
+        if len(y_true.shape) == 2 and y_true.shape[-1] == y_pred.shape[-1]:
+            y_true = keras.ops.argmax(y_true, axis=-1)
         if self.k == 1:
             hit = keras.metrics.sparse_categorical_accuracy(y_true, y_pred)
         else:

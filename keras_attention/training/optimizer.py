@@ -26,9 +26,13 @@ class SGDL2(keras.optimizers.SGD):
         l2: λ, at least 0.
         l2_exclude: names of variables that do not decay, such as
             `("gamma", "beta", "bias")`; the last part of a variable's path.
+        learning_rate_factors: {name of a layer: what its variables multiply the
+            learning rate by}, at least 0; 1 for layers that are not named. It
+            scales the whole step, decay included. A variable in a layer in a layer
+            takes the factor of the outermost that is named.
         **kwargs: as for `keras.optimizers.SGD`, without `weight_decay`.
 
-    Once built, `l2_by_variable` lists each variable's λ.
+    Once built, `l2_by_variable` and `factor_by_variable` list each variable's.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class SGDL2(keras.optimizers.SGD):
         nesterov=False,
         l2=0.0,
         l2_exclude=(),
+        learning_rate_factors=None,
         name="sgd_l2",
         **kwargs,
     ):
@@ -45,9 +50,16 @@ class SGDL2(keras.optimizers.SGD):
             raise ValueError("SGDL2 has `l2` in place of `weight_decay`")
         if l2 < 0:
             raise ValueError(f"`l2` must be at least 0. Received: l2={l2}")
+        factors = dict(learning_rate_factors or {})
+        negative = {name: factor for name, factor in factors.items() if factor < 0}
+        if negative:
+            raise ValueError(
+                f"`learning_rate_factors` must be at least 0. Received: {negative}"
+            )
         super().__init__(learning_rate, momentum, nesterov, name=name, **kwargs)
         self.l2 = l2
         self.l2_exclude = tuple(l2_exclude)
+        self.learning_rate_factors = factors
 
     def build(self, variables):
         super().build(variables)
@@ -58,15 +70,38 @@ class SGDL2(keras.optimizers.SGD):
             0.0 if variable.path.rsplit("/", 1)[-1] in self.l2_exclude else self.l2
             for variable in variables
         ]
+        self.factor_by_variable = self._factors([each.path for each in variables])
 
     def update_step(self, gradient, variable, learning_rate):
-        l2 = self.l2_by_variable[self._get_variable_index(variable)]
+        index = self._get_variable_index(variable)
+        l2, factor = self.l2_by_variable[index], self.factor_by_variable[index]
         if l2:
             decay = keras.ops.cast(l2, variable.dtype)
             gradient = keras.ops.cast(gradient, variable.dtype) + decay * variable
+        if factor != 1:
+            learning_rate = learning_rate * factor
         super().update_step(gradient, variable, learning_rate)
+
+    def _factors(self, paths: list[str]) -> list[float]:
+        """Of every variable, by the layers in its path."""
+        named = [self._named_layer(path) for path in paths]
+        unused = sorted(set(self.learning_rate_factors) - set(named))
+        if unused:
+            raise ValueError(
+                "`learning_rate_factors` must name layers with variables that train. "
+                f"These are none: {', '.join(unused)}"
+            )
+        return [self.learning_rate_factors.get(name, 1.0) for name in named]
+
+    def _named_layer(self, path: str) -> str | None:
+        layers = path.split("/")[:-1]
+        return next((x for x in layers if x in self.learning_rate_factors), None)
 
     def get_config(self):
         config = super().get_config()
         del config["weight_decay"]
-        return config | {"l2": self.l2, "l2_exclude": list(self.l2_exclude)}
+        return config | {
+            "l2": self.l2,
+            "l2_exclude": list(self.l2_exclude),
+            "learning_rate_factors": dict(self.learning_rate_factors),
+        }

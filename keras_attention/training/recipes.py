@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from dataclasses import dataclass
+from typing import ClassVar
 
 from keras_attention.choices import check_choice
 from keras_attention.data.augmentation import Augmentation
@@ -116,6 +117,17 @@ class Recipe(SGDRecipe):
     decay_exclude: tuple[str, ...] = ()
     augmentation: Augmentation = PLAIN
     crop_fraction: float = 1.0
+
+    # Only fine-tuning decides these (`FinetuneRecipe` has them as fields). As fields
+    # here they would be news to the records of runs that are to go on.
+    ema: ClassVar[float] = 0.0
+    mixup: ClassVar[float] = 0.0
+    label_smoothing: ClassVar[float] = 0.0
+
+    @property
+    def soft_labels(self) -> bool:
+        """Whether labels are shares of classes, not numbers of classes."""
+        return bool(self.mixup or self.label_smoothing)
 
     def wanted(self) -> dict[str, bool]:
         """See `SGDRecipe`."""
