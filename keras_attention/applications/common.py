@@ -3,17 +3,19 @@
 import functools
 import inspect
 import math
-import os
 
 import keras
 
 from keras_attention.choices import check_choice, unknown
 from keras_attention.layers.checks import positive_integer
+from keras_attention.weights.loading import Weights
 
 COMMON_ARGUMENTS = """
     Arguments of `keras.applications`:
         include_top: bool, whether the classifier is on top.
-        weights: None (random) or the path of a `.weights.h5` or `.keras` file.
+        weights: None (random); `"imagenet"`; `hf://timm/<model>`; the path of a PyTorch
+            or Keras file; a Keras model; or `keras_attention.weights.Weights` of one of
+            these, with options. See `keras_attention.weights.load_weights`.
         input_tensor: Keras tensor to build on, instead of `input_shape`.
         input_shape: (height, width, channels), or channels first with that data
             format; height and width may be None, channels may be any number.
@@ -144,17 +146,8 @@ def _pool(x, pooling, data_format):
 
 
 def _load(model, weights):
-    if weights == "imagenet":
-        raise ValueError(
-            f"There are no published ImageNet weights for {model.name!r} yet. Use "
-            "weights=None, or the path of a weights file."
-        )
-    if not isinstance(weights, str | os.PathLike) or not os.path.exists(weights):
-        raise ValueError(
-            "`weights` must be None or the path of an existing '.weights.h5' or "
-            f"'.keras' file. Received: {weights!r}."
-        )
-    model.load_weights(weights)
+    options = weights if isinstance(weights, Weights) else Weights(weights)
+    options.load_into(model)
 
 
 def names_arguments(base=None):
