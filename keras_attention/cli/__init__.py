@@ -16,6 +16,7 @@ from keras_attention.cli import (
     evaluate,
     explain,
     export,
+    finetune,
     predict,
     report,
     search,
@@ -27,6 +28,7 @@ from keras_attention.cli import (
 
 COMMANDS = (
     train,
+    finetune,
     evaluate,
     predict,
     summary,

@@ -31,8 +31,14 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--recipe", help="cifar (default), cifar-cosine, imagenet, mobilenet, quick"
+    )
+    add_schedule(parser)
+
+
+def add_schedule(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--recipe", help="cifar (default), cifar-cosine, imagenet, mobilenet, quick")
     add("--epochs", type=int, help="in place of the recipe's")
     add("--batch-size", type=int, help="in place of the recipe's")
     add("--learning-rate", type=float, help="in place of the recipe's")

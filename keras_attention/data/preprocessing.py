@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from keras_attention.choices import check_choice
+from keras_attention.weights.preprocessing import INTERPOLATIONS, ImageFormat
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -21,6 +24,8 @@ class Preprocessing:
         crop_fraction: in evaluation the image is scaled, with its proportions
             kept, until `size / crop_fraction` is covered, and the middle is cut
             out. 0.875 is ImageNet's 224 of 256; 1 keeps all of a square image.
+        interpolation: `"bilinear"` or `"bicubic"`, of that scaling. Records of before
+            there was a choice are bilinear.
 
     Raises:
         ValueError: a value is out of its range, or the lengths disagree.
@@ -32,6 +37,7 @@ class Preprocessing:
     std: tuple[float, ...]
     class_names: tuple[str, ...]
     crop_fraction: float = 1.0
+    interpolation: str = "bilinear"
 
     def __post_init__(self):
         if self.channels not in (1, 3):
@@ -56,6 +62,31 @@ class Preprocessing:
             raise ValueError(
                 f"At least two classes are needed. Received: {self.class_names}"
             )
+        check_choice("interpolation", self.interpolation, INTERPOLATIONS)
+
+    @classmethod
+    def of_weights(
+        cls,
+        expected: ImageFormat,
+        class_names: tuple[str, ...],
+        size: tuple[int, int] | None = None,
+    ) -> Preprocessing:
+        """What weights that were loaded expect.
+
+        Args:
+            expected: `preprocessing` of the weights' report.
+            class_names: one name per label.
+            size: (height, width), instead of that of the weights.
+        """
+        return cls(
+            size=size or expected.size,
+            channels=len(expected.mean),
+            mean=expected.mean,
+            std=expected.std,
+            class_names=tuple(class_names),
+            crop_fraction=expected.crop_fraction,
+            interpolation=expected.interpolation,
+        )
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -84,7 +115,7 @@ class Preprocessing:
         scale = tf.reduce_max(wanted / self.crop_fraction / actual)
         scaled = tf.cast(tf.round(tf.maximum(actual * scale, wanted)), tf.int32)
         top, left = tf.unstack((scaled - [height, width]) // 2)
-        resized = resize(images, scaled)
+        resized = resize(images, scaled, self.interpolation)
         return resized[..., top : top + height, left : left + width, :]
 
     def normalize(self, images: tf.Tensor) -> tf.Tensor:
@@ -95,7 +126,11 @@ class Preprocessing:
 
     def to_dict(self) -> dict:
         """A dictionary of JSON types."""
-        return dataclasses.asdict(self)
+        content = dataclasses.asdict(self)
+        if self.interpolation == INTERPOLATIONS[0]:
+            # As in the records of runs from before there was a choice.
+            del content["interpolation"]
+        return content
 
     @classmethod
     def from_dict(cls, config: dict) -> Preprocessing:
@@ -107,7 +142,8 @@ class Preprocessing:
         return cls(**tuples)
 
 
-def resize(images: tf.Tensor, size) -> tf.Tensor:
-    """Antialiased bilinear resize of uint8 images, rounded back to uint8."""
-    resized = tf.image.resize(images, size, antialias=True)
-    return tf.cast(tf.round(resized), tf.uint8)
+def resize(images: tf.Tensor, size, interpolation: str = "bilinear") -> tf.Tensor:
+    """Antialiased resize of uint8 images, rounded back to uint8."""
+    resized = tf.image.resize(images, size, interpolation, antialias=True)
+    # Bicubic overshoots at edges.
+    return tf.saturate_cast(tf.round(resized), tf.uint8)

@@ -7,6 +7,7 @@ from keras_attention.training.finetune_recipes import (
     FinetuneRecipe,
     finetune_recipe,
 )
+from keras_attention.training.finetuning import FinetuneRequest, finetune
 from keras_attention.training.fitting import fit
 from keras_attention.training.metrics import TopKError
 from keras_attention.training.optimizer import SGDL2
@@ -28,6 +29,7 @@ __all__ = [
     "SGDL2",
     "Evaluation",
     "FinetuneRecipe",
+    "FinetuneRequest",
     "Prediction",
     "Recipe",
     "Request",
@@ -36,6 +38,7 @@ __all__ = [
     "compile",
     "evaluate",
     "evaluate_run",
+    "finetune",
     "finetune_recipe",
     "fit",
     "learning_rate_schedule",

@@ -32,9 +32,7 @@ def set_up_layers(
     """
     stages, head = stages_of(model)
     old = [x for stage in (*stages, head) for x in stage.layers if x.name not in new]
-    for layer in model._flatten_layers():
-        # One by one: on TensorFlow, setting a model to what it is reaches no layer.
-        layer.trainable = True
+    set_trainable(model)
     for layer in _frozen(recipe.freeze, stages, old):
         layer.trainable = layer.name in new
     if recipe.freeze_batch_norm:
@@ -43,6 +41,13 @@ def set_up_layers(
     if not model.trainable_variables:
         raise ValueError(f"freeze={recipe.freeze!r} leaves nothing that trains")
     return _factors(recipe, stages, head, new)
+
+
+def set_trainable(model: keras.Model) -> None:
+    """Let all layers train."""
+    for layer in model._flatten_layers():
+        # One by one: on TensorFlow, setting a model to what it is reaches no layer.
+        layer.trainable = True
 
 
 def _frozen(freeze, stages: list[Stage], old: list) -> list[keras.layers.Layer]:

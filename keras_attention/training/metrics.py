@@ -31,6 +31,8 @@ class TopKError(keras.metrics.Mean):
         """
         if len(y_true.shape) == 2 and y_true.shape[-1] == y_pred.shape[-1]:
             y_true = keras.ops.argmax(y_true, axis=-1)
+        # TensorFlow's top k takes no halves, which a network in float16 may give.
+        y_pred = keras.ops.cast(y_pred, self.dtype)
         if self.k == 1:
             hit = keras.metrics.sparse_categorical_accuracy(y_true, y_pred)
         else:

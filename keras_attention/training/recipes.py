@@ -83,10 +83,10 @@ class SGDRecipe:
         return [max(1, round(part * self.epochs)) for part in self.milestones]
 
     def __str__(self) -> str:
-        lines = [f"recipe {self.name}"]
-        for field in dataclasses.fields(self)[1:]:
-            lines.append(f"  {field.name:<15}{getattr(self, field.name)}")
-        return "\n".join(lines)
+        names = [field.name for field in dataclasses.fields(self)[1:]]
+        width = max(map(len, names)) + 1
+        lines = [f"  {name:<{width}}{getattr(self, name)}" for name in names]
+        return "\n".join([f"recipe {self.name}", *lines])
 
     def to_dict(self) -> dict:
         """A dictionary of JSON types."""

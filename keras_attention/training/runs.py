@@ -85,13 +85,15 @@ class Request:
             schedule=self.schedule,
         )
 
-    def load_data(self, *, download: bool = False) -> ImageData:
-        """The images."""
+    def load_data(
+        self, *, download: bool = False, image_size: tuple[int, int] | None = None
+    ) -> ImageData:
+        """The images, of a size in place of `self.image_size` where it is given."""
         return load(
             self.data,
             data_dir=self.data_dir,
             validation=self.validation,
-            image_size=self.image_size,
+            image_size=image_size or self.image_size,
             seed=self.seed if self.split_seed is None else self.split_seed,
             limit=self.limit,
             download=download,
@@ -99,17 +101,29 @@ class Request:
 
     def build(self, data: ImageData) -> keras.Model:
         """The network, with its first weights drawn by the seed."""
-        keras.utils.set_random_seed(self.seed)
         shape = data.preprocessing.input_shape
+        return self.network(shape, data.preprocessing.classes, max(shape[:2]))
+
+    def network(
+        self, input_shape: tuple[int, int, int] | None, classes: int, side: int
+    ) -> keras.Model:
+        """The network, with its first weights drawn by the seed.
+
+        Args:
+            input_shape: `(height, width, channels)`, or None for its own.
+            classes: of the classifier.
+            side: of images that the stem is chosen for, in pixels.
+        """
+        keras.utils.set_random_seed(self.seed)
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.dtype)
         try:
             return applications.build(
                 self.model,
                 attention=self.attention,
-                input_shape=shape,
-                classes=data.preprocessing.classes,
-                **self._stem(max(shape[:2])),
+                input_shape=input_shape,
+                classes=classes,
+                **self._stem(side),
             )
         finally:
             keras.config.set_dtype_policy(before)
@@ -291,8 +305,8 @@ def _resumed(out: Path, asked: dict) -> Request:
     fields = {field.name for field in dataclasses.fields(Request)}
     if set(stored) != fields:
         raise ValueError(
-            f"The run in {out} was not started by name: go on with it by "
-            "keras_attention.training.fit(..., resume=True)"
+            f"The run in {out} was not started by name with `train`: go on with it by "
+            "`finetune`, or by keras_attention.training.fit(..., resume=True)"
         )
     request = _request({**stored, **asked})
     refuse_differences(out, stored, dataclasses.asdict(request))
@@ -304,13 +318,16 @@ def _request(asked: dict) -> Request:
     return check_request(Request, {**asked, "attention": recorded(attention)})
 
 
-def check_request(kind: type, asked: dict):
+def check_request(
+    kind: type, asked: dict, *, needed: Sequence[str] = ("model", "data")
+):
     """What is asked for as a `kind`, after the checks that all runs by name share.
 
     Args:
         kind: `Request`, or another dataclass with its `model`, `data`, `data_dir`,
             `image_size`, `seed`, `split_seed` and `dtype`.
         asked: values of its fields.
+        needed: fields that must be names.
 
     Raises:
         ValueError: an unknown field, no model or data, or a value out of range.
@@ -318,7 +335,7 @@ def check_request(kind: type, asked: dict):
     known = [field.name for field in dataclasses.fields(kind)]
     for name in asked:
         check_choice("option", name, known)
-    for name in ("model", "data"):
+    for name in needed:
         if asked.get(name) is None:
             raise ValueError(f"`{name}` is needed to start a run")
         if not isinstance(asked[name], str):

@@ -1,0 +1,102 @@
+"""Go on from weights that know other images, or go on with such a run."""
+
+import argparse
+
+from keras_attention.cli.options import (
+    add_data,
+    add_run,
+    add_schedule,
+    add_seeds,
+    given,
+    session,
+)
+
+
+def add_command(commands) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "finetune",
+        help="train a network with weights on other images",
+        description="Fine-tune a network on a folder of classes. With --resume, all "
+        "but --out may be left out.",
+    )
+    parser.set_defaults(run=run, repeat=False, go_on="after the last whole epoch")
+    add_run(parser)
+    _add_network(parser)
+    add_data(parser)
+    _add_recipe(parser)
+    add_seeds(parser)
+    parser.add_argument(
+        "--stop-after", type=int, metavar="EPOCHS", help="stop, to resume later"
+    )
+    return parser
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--weights",
+        help="a .keras file or a run's folder; with --model also imagenet, "
+        "hf://owner/name, or a .safetensors, .pth or .h5 file",
+    )
+    add("--model", help="the network that the weights are of, such as resnet50")
+    add("--attention", help="to build --model with, such as cbam; none by default")
+    add("--attach", metavar="ATTENTION", help="put an attention into the network")
+    add("--where", nargs="+", help="places to attach it: see the documentation")
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--recipe", help="finetune (default), probe (only what is new trains), quick")
+    add_schedule(parser)
+    add(
+        "--freeze",
+        nargs="+",
+        metavar="N|LAYER",
+        help="stages, from the input on, that stay; or names of layers: 'stem*'",
+    )
+    add(
+        "--layer-decay", type=float, help="of the learning rate, per stage to the input"
+    )
+    add(
+        "--new-learning-rate-factor",
+        type=float,
+        metavar="FACTOR",
+        help="of the learning rate of new layers",
+    )
+    add(
+        "--freeze-batch-norm",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="whether batch norms keep the statistics of the weights",
+    )
+    add("--ema", type=float, metavar="MOMENTUM", help="of averaged weights; 0 for none")
+    add("--mixup", type=float, metavar="ALPHA", help="of mixup; 0 for none")
+    add("--label-smoothing", type=float, metavar="SHARE", help="0 for none")
+
+
+def run(arguments: argparse.Namespace, argv: list[str]) -> None:
+    from keras_attention import training
+
+    asked = given(arguments, training.FinetuneRequest)
+    if "freeze" in asked:
+        asked["freeze"] = _freeze(asked["freeze"])
+    history = training.finetune(
+        out=arguments.out,
+        resume=arguments.resume,
+        stop_after=arguments.stop_after,
+        **session(arguments, argv),
+        **asked,
+    )
+    last = history[-1]
+    errors = [f"{name} {value:.4g}" for name, value in last.items() if "error" in name]
+    print(f"{arguments.out}: epoch {int(last['epoch']) + 1}, {', '.join(errors)}")
+    print(f"{arguments.out}/model.keras: the network of the best epoch so far")
+
+
+def _freeze(words: list[str]) -> int | list[str]:
+    """A number of stages, or names of layers."""
+    try:
+        (number,) = words
+        return int(number)
+    except ValueError:
+        return words
