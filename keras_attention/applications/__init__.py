@@ -19,6 +19,8 @@ from keras_attention.applications.resnet import (
     ResNeXt50,
     ResNeXt101,
     WideResNet18,
+    WideResNet50,
+    WideResNet101,
 )
 from keras_attention.applications.vgg import VGG16
 
@@ -41,6 +43,8 @@ __all__ = [
     "ResNet152",
     "WideResNet",
     "WideResNet18",
+    "WideResNet50",
+    "WideResNet101",
     "build",
     "names",
     "takes",

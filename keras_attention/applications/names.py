@@ -24,6 +24,8 @@ _NETWORKS = {
     "resnet152": (resnet.ResNet152, ()),
     "resnext50": (resnet.ResNeXt50, ()),
     "resnext101": (resnet.ResNeXt101, ()),
+    "wideresnet50": (resnet.WideResNet50, ()),
+    "wideresnet101": (resnet.WideResNet101, ()),
     "wideresnet18": (resnet.WideResNet18, ("width",)),
     "wideresnet": (cifar.WideResNet, ("depth", "width")),
     "aawideresnet": (cifar.AAWideResNet, ("depth", "width", "aw_variant")),

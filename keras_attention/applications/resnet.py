@@ -1,4 +1,4 @@
-"""ResNet, ResNeXt and the wide ResNet-18 as tables of depths and widths."""
+"""ResNet, ResNeXt and ImageNet's wide ResNets as tables of depths and widths."""
 
 import keras
 
@@ -176,6 +176,11 @@ _RESNEXT = {
     "groups": 32,
     "width_per_group": 4,
 }
+_WIDE = {
+    "source": "Zagoruyko and Komodakis, arXiv:1605.07146, in torchvision's form: "
+    "its 3×3 convolutions are twice as wide",
+    "width_per_group": 128,
+}
 
 ResNet18 = _table_row("ResNet18", (2, 2, 2, 2), "basic")
 ResNet34 = _table_row("ResNet34", (3, 4, 6, 3), "basic")
@@ -184,6 +189,8 @@ ResNet101 = _table_row("ResNet101", (3, 4, 23, 3), "bottleneck")
 ResNet152 = _table_row("ResNet152", (3, 8, 36, 3), "bottleneck")
 ResNeXt50 = _table_row("ResNeXt50", (3, 4, 6, 3), "bottleneck", **_RESNEXT)
 ResNeXt101 = _table_row("ResNeXt101", (3, 4, 23, 3), "bottleneck", **_RESNEXT)
+WideResNet50 = _table_row("WideResNet50", (3, 4, 6, 3), "bottleneck", **_WIDE)
+WideResNet101 = _table_row("WideResNet101", (3, 4, 23, 3), "bottleneck", **_WIDE)
 
 
 @names_arguments(ResNet)

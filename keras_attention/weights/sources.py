@@ -79,14 +79,26 @@ def _of_model(model: keras.Model, sha256: str | None) -> Source:
         raise ValueError(
             f"`sha256` is of a file. Received: the model {model.name!r} and {sha256!r}."
         )
+    if (
+        type(model).__module__.startswith("keras_hub.")
+        and "VGG" in type(model).__name__
+    ):
+        raise ValueError(
+            f"{model.name!r} is Keras Hub's VGG, which has the names of "
+            "keras.applications' and is for RGB images where that is for BGR: it would "
+            "be taken for it. Use timm's, hf://timm/vgg16.tv_in1k."
+        )
     norms = [
         layer
         for layer in model._flatten_layers(include_self=False)
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
+    # Keras Hub's classifiers have their backbone's name before its weights.
+    nested = f"{model.backbone.name}/" if hasattr(model, "backbone") else ""
+    tensors = keras_files.model_tensors(model)
     return Source(
         f"model {model.name!r}",
-        keras_files.model_tensors(model),
+        {name.removeprefix(nested): array for name, array in tensors.items()},
         epsilons={norm.name: norm.epsilon for norm in norms},
     )
 

@@ -14,6 +14,8 @@ TORCHVISION = {
     "resnet152": 60_192_808,
     "resnext50": 25_028_904,
     "resnext101": 44_177_704,
+    "wideresnet50": 68_883_240,
+    "wideresnet101": 126_886_696,
     "vgg16": 138_357_544,
 }
 # He et al.'s with option A, Zagoruyko's, Howard's; trainable parameters.

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_attention.choices import check_choice
 from keras_attention.weights.layouts import mobilenet, resnet, vgg
-from keras_attention.weights.layouts.layout import Layout, family_of
+from keras_attention.weights.layouts.layout import HEAD, Layout, family_of
 from keras_attention.weights.layouts.leaves import of_keras
 
 # The first that matches is a file's.
@@ -120,19 +120,8 @@ def _own(model: keras.Model) -> Layout:
         title="this network itself",
         family=family_of(model) or "",
         signature=(re.escape(first),),
-        names=lambda blocks: {name: name for name in [*layers, *_HEAD]},
+        names=lambda blocks: {name: name for name in [*layers, *HEAD]},
         leaves={},
         separator="/",
         others=of_keras,
     )
-
-
-# Layers that `include_top=False` and `pyramid=True` leave out.
-_HEAD = (
-    "predictions",
-    "head_conv",
-    "head_norm",
-    "head_dense",
-    "head_dense1",
-    "head_dense2",
-)

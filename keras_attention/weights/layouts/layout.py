@@ -16,6 +16,11 @@ from keras_attention.weights.preprocessing import ImageFormat
 
 _BLOCK = re.compile(r"stage(\d+)_block(\d+)_(.+)")
 
+# Layers that `include_top=False` and `pyramid=True` leave out.
+HEAD = (
+    *("predictions", "head_conv", "head_norm"),
+    *("head_dense", "head_dense1", "head_dense2"),
+)
 # {(stage, block): the parts of its layers' names}, in order.
 Blocks = dict[tuple[int, int], list[str]]
 
@@ -109,12 +114,10 @@ class Layout:
 
     def left_out(self, model: keras.Model, tensors: Iterable[str]) -> set[str]:
         """Those tensors that are of a head which the model was made without."""
-        layers = {layer.name for layer in model.layers}
+        absent = set(HEAD).difference(layer.name for layer in model.layers)
         names = self.names(blocks_of(model))
         prefixes = tuple(
-            f"{theirs}{self.separator}"
-            for ours, theirs in names.items()
-            if ours not in layers
+            f"{names[ours]}{self.separator}" for ours in absent if ours in names
         )
         return {name for name in tensors if name.startswith(prefixes)}
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_attention.layers.aw_conv import AWConv2D
 from keras_attention.layers.bam import BAM
 from keras_attention.layers.cbam import CBAM
 from keras_attention.layers.convolution import Conv2D
@@ -187,6 +188,8 @@ def pytorch(epsilon: float = 1e-5, more: Mapping | None = None) -> dict:
     """
     return {
         Conv2D: conv,
+        # In place of a convolution, whose kernel it has beside its attention.
+        AWConv2D: conv,
         keras.layers.DepthwiseConv2D: depthwise_conv,
         keras.layers.Dense: dense,
         keras.layers.BatchNormalization: functools.partial(norm, epsilon=epsilon),
