@@ -1,0 +1,147 @@
+"""Attention put into a network that is there already."""
+
+import re
+from collections.abc import Mapping
+
+from keras_attention.attaching.copying import assign
+from keras_attention.attaching.finding import find_places
+from keras_attention.attaching.graph import Graph
+from keras_attention.attaching.record import Placement, remember
+from keras_attention.attaching.rewriting import Rewriting
+from keras_attention.attention import as_specs, names
+from keras_attention.choices import unknown
+
+__all__ = ["attach"]
+
+
+def attach(model, attention, where=None, identity_start=True):
+    """A network like the given one, with attention in it.
+
+    By default the new network computes what the old one does, to the last bits, until
+    a training step changes it: the attention starts as the identity. Weights, names of
+    layers and inputs, dtype policies and `trainable` flags stay; the given network is
+    not changed and shares no weights with the new one.
+
+    Args:
+        model: a functional or sequential model that is built, such as those of
+            `keras.applications` and Keras Hub's backbones. Models in it are gone into.
+        attention: a name such as `"se"` or `"aw_se"`, a spec, or a list of them with at
+            most one per site.
+        where: None for the site of each attention:
+            - block: before every residual addition, on the residual branch; between
+              stages where the model has none;
+            - stage: between stages, behind the last image through which every way to a
+              lower resolution goes, and not behind the last stage;
+            - conv: in place of all spatial convolutions (`Conv2D` of a kernel above
+              1×1) but the stem, or of the pointwise ones where there are no spatial.
+            Or, for one attention: `"before_add"`, `"after_add"`, `"between_stages"`;
+            a layer's name, a list of names, a compiled regular expression that is
+            searched for in names, or a function of a layer that says whether. The
+            attention then stands behind these layers (conv: in place of them). Layers
+            of a model in the model are named `"backbone/conv1"`.
+            Or a dict from sites to any of these.
+        identity_start: False for the plain attention, which changes the network at
+            once.
+
+    Returns:
+        A plain functional `keras.Model`, not compiled, that `keras.saving.load_model`
+        loads. `placements(model)` says where the attention is. A new layer is named
+        `"{layer that it stands at}_{attention}"`; a replaced convolution keeps its
+        name. Where an attention stands behind an output layer, that output has its
+        name.
+
+    Raises:
+        ValueError: a model of another kind, an unknown name in `where`, nothing that
+            `where` fits, or a place that cannot take the attention.
+
+    Of a frozen convolution, an AW convolution is frozen, kernel and branch. Other
+    attentions are trainable in a frozen model too: its layers are frozen instead of
+    it. In a model that is called with `training=False` they run in inference too.
+    An attention behind a layer that is called several times is called as often.
+    """
+    specs = as_specs(attention)
+    if not specs:
+        raise ValueError(
+            f"There is no attention to attach. Received: attention={attention!r}. "
+            f"Choose from: {', '.join(names())}."
+        )
+    wheres = _by_site(where, specs)
+    root = Graph(model)
+    rewriting, found, skipped = Rewriting(root), [], {}
+    for spec in specs:
+        places, others = find_places(root, spec, wheres[spec.site])
+        found += _put(rewriting, spec, places, identity_start)
+        skipped.update(others)
+    attached = rewriting.build()
+    remember(attached, found, skipped, before=model)
+    return attached
+
+
+def _by_site(where, specs):
+    """{site: where} for the sites of these specs."""
+    sites = [spec.site for spec in specs]
+    if isinstance(where, Mapping):
+        for site in where:
+            if site not in sites:
+                raise unknown("site in `where`", site, sites)
+        return {site: where.get(site) for site in sites}
+    if where is not None and len(specs) > 1:
+        raise ValueError(
+            f"`where` says for one attention where it stands, and there are "
+            f"{len(specs)}: {', '.join(map(str, specs))}. Received: where={where!r}. "
+            f"Give a dict by site, such as {{{sites[0]!r}: {where!r}}}; the others "
+            "stand at their own."
+        )
+    return dict.fromkeys(sites, where)
+
+
+def _put(rewriting, spec, places, identity_start):
+    """Puts a spec at all its places; returns the `Placement`s."""
+    label = str(spec) if re.fullmatch(r"\w+", str(spec)) else spec.name
+    if identity_start:
+        spec = spec.starting_at_identity()
+    found, shared = [], {}
+    for place in places:
+        if place.kind == "instead":
+            layer = _make(spec, place, _convolution(place.call.operation))
+            for old, new in _kernel_and_bias(place.call.operation, layer):
+                assign(new, old)
+            rewriting.replace(place.call.operation, layer)
+        else:
+            key = place.shared_by() or place
+            layer = shared.get(key)
+            if layer is None:
+                name = rewriting.new_name(place.graph, f"{place.name}_{label}")
+                layer = shared[key] = _make(spec, place, _gate(place, name))
+            rewriting.put(layer, place.graph, place.call, place.position)
+        found.append(Placement(place.graph.path + layer.name, spec, str(place)))
+    return found
+
+
+def _make(spec, place, options):
+    """A built layer for a place."""
+    try:
+        layer = spec.make(**options)
+        layer.build(place.graph.calls[place.source].shape)
+    except ValueError as error:
+        raise ValueError(f"{spec} cannot stand {place}: {error}") from error
+    return layer
+
+
+def _gate(place, name):
+    images = place.graph.images
+    return {
+        "name": name,
+        "data_format": images.formats[place.source],
+        "dtype": images.policy(place.source),
+    }
+
+
+def _convolution(layer):
+    """The options of a convolution, for what takes its place."""
+    return {**layer.get_config(), "dtype": layer.dtype_policy}
+
+
+def _kernel_and_bias(layer, other):
+    pairs = [(layer.kernel, other.kernel)]
+    return [*pairs, (layer.bias, other.bias)] if layer.use_bias else pairs

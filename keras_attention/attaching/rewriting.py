@@ -1,0 +1,137 @@
+"""A graph built again with layers put in, or in place of others."""
+
+import itertools
+
+import keras
+
+from keras_attention.attaching.copying import carry_flags, carry_weights, remade
+from keras_attention.attaching.graph import input_layers, is_functional, same_input
+
+__all__ = ["Rewriting"]
+
+
+class Rewriting:
+    """Changes of a graph and of the models in it, and the model with them.
+
+    Args:
+        root: `Graph` of the whole model, which is left as it was.
+    """
+
+    def __init__(self, root):
+        self.root = root
+        self._put = {}  # (id of a graph, index of a call, input or None): layers
+        self._replaced = {}  # id of an operation: (operation, layer)
+        self._copies = {}  # id of an operation: (operation, copy)
+        self._models = {}  # id of a graph: model
+        self._names = {
+            id(graph): {call.operation.name for call in graph.calls}
+            for graph in root.all()
+        }
+
+    def new_name(self, graph, name):
+        """`name`, or it with a number where the graph has one of that name."""
+        taken = self._names[id(graph)]
+        tries = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(1)))
+        free = next(attempt for attempt in tries if attempt not in taken)
+        taken.add(free)
+        return free
+
+    def put(self, layer, graph, call, position=None):
+        """Put a layer behind a call, or before one of its inputs."""
+        self._put.setdefault((id(graph), call.index, position), []).append(layer)
+
+    def replace(self, operation, layer):
+        """Call `layer` wherever `operation` was; its weights are the caller's."""
+        self._replaced[id(operation)] = (operation, layer)
+
+    def copy_of(self, operation):
+        """What stands in the new model for an operation of the old one."""
+        return self._copies[id(operation)][1]
+
+    def build(self):
+        """The new model, a plain functional one that is not compiled."""
+        model = self._build(self.root)
+        for operation, copied in self._copies.values():
+            is_layer = isinstance(operation, keras.layers.Layer)
+            if is_layer and id(operation) not in self._replaced:
+                if not is_functional(operation):
+                    carry_weights(operation, copied)
+        self._set_flags(self.root, frozen=False)
+        return model
+
+    def _build(self, graph):
+        if id(graph) in self._models:
+            return self._models[id(graph)]
+        layers = input_layers(graph.model)
+        inputs = keras.tree.map_structure(
+            lambda tensor: same_input(layers[id(tensor)]), graph.model.input
+        )
+        tensors = {}
+        given = iter(keras.tree.flatten(inputs))
+        for call in graph.calls:
+            made = [next(given)] if call.is_input else self._call(graph, call, tensors)
+            if len(made) == 1:
+                made = [self._through(graph, call, None, made[0])]
+            tensors.update(
+                (id(old), new) for old, new in zip(call.outputs, made, strict=True)
+            )
+        outputs = keras.tree.map_structure(lambda t: tensors[id(t)], graph.outputs)
+        model = keras.Model(inputs, outputs, name=graph.original.name)
+        self._models[id(graph)] = model
+        return model
+
+    def _call(self, graph, call, tensors):
+        positions = itertools.count()
+
+        def fill_in(argument):
+            if not keras.utils.is_keras_tensor(argument):
+                return argument
+            tensor = tensors[id(argument)]
+            return self._through(graph, call, next(positions), tensor)
+
+        args, kwargs = keras.tree.map_structure(fill_in, call.arguments)
+        operation = self._copy(graph, call.operation)
+        return keras.tree.flatten(operation(*args, **kwargs))
+
+    def _through(self, graph, call, position, tensor):
+        for layer in self._put.get((id(graph), call.index, position), ()):
+            tensor = layer(tensor)
+        return tensor
+
+    def _copy(self, graph, operation):
+        if id(operation) not in self._copies:
+            if id(operation) in self._replaced:
+                copied = self._replaced[id(operation)][1]
+            elif id(operation) in graph.nested:
+                copied = self._build(graph.nested[id(operation)])
+            else:
+                copied = remade(operation)
+            self._copies[id(operation)] = (operation, copied)
+        return self._copies[id(operation)][1]
+
+    def _set_flags(self, graph, frozen):
+        """Make what is trainable as it was, and what was put in trainable.
+
+        A frozen model gives out no trainable weights, whatever its layers say. Where
+        something is put into it, its layers are frozen in its place.
+        """
+        model = self._models[id(graph)]
+        opened = any(self._puts_into(inner) for inner in graph.all())
+        frozen = frozen or (opened and not graph.original.trainable)
+        model.trainable = opened or (graph.original.trainable and not frozen)
+        for operation in {id(c.operation): c.operation for c in graph.calls}.values():
+            if id(operation) in graph.nested:
+                self._set_flags(graph.nested[id(operation)], frozen)
+            elif id(operation) in self._replaced:
+                layer = self._replaced[id(operation)][1]
+                layer.trainable = operation.trainable and not frozen
+            elif id(operation) in self._copies and hasattr(operation, "trainable"):
+                carry_flags(operation, self.copy_of(operation))
+                if frozen:
+                    self.copy_of(operation).trainable = False
+        for layer in self._puts_into(graph):
+            layer.trainable = True
+
+    def _puts_into(self, graph):
+        keys = [key for key in self._put if key[0] == id(graph)]
+        return [layer for key in keys for layer in self._put[key]]
