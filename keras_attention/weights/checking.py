@@ -58,8 +58,8 @@ def check_total(sizes: Iterable[int], max_bytes: int) -> None:
     total = sum(sizes)
     if total > max_bytes:
         raise ValueError(
-            f"it declares {total:,} bytes of tensors, more than `max_bytes`, "
-            f"{max_bytes:,}. Raise that if the file is to be trusted"
+            f"it declares {total:,} bytes, more than the {max_bytes:,} that "
+            "`max_bytes` or `max_ratio` allows. Give more if the file is to be trusted"
         )
 
 

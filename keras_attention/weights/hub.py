@@ -70,9 +70,7 @@ def fetch(address: str) -> Fetched:
         ImportError: huggingface_hub is not installed.
     """
     repository, revision, file = parse_address(address)
-    hub = extras.require(
-        "huggingface_hub", extra="hub", purpose=f"The address {address}"
-    )
+    hub = _library(f"The address {address}")
     files = (file,) if file else DEFAULT_FILES
     path, file = _download(hub, address, repository, revision, files)
     commit = path.parents[file.count("/")].name
@@ -123,6 +121,13 @@ def read_config(path: str | Path) -> dict:
             f"{config} must be a JSON object. Received: {type(content).__name__}"
         )
     return content
+
+
+def _library(purpose: str):
+    # The package imports its modules when they are first used by name, but not these.
+    for module in ("huggingface_hub.errors", "huggingface_hub.constants"):
+        extras.require(module, extra="hub", purpose=purpose)
+    return extras.require("huggingface_hub", extra="hub", purpose=purpose)
 
 
 def _download(hub, address, repository, revision, files) -> tuple[Path, str]:
@@ -179,6 +184,12 @@ def _told(hub, address: str) -> Iterator[None]:
         raise ValueError(f"{address} is no address of the hub: {error}") from error
     except errors.HfHubHTTPError as error:
         raise ConnectionError(f"The hub does not give {address}: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:
+        # Of a connection that breaks off: its errors are of the library's client,
+        # which is not the same one in all versions.
+        raise ConnectionError(f"{address} could not be fetched: {error}") from error
 
 
 def _fetch_config(hub, address, repository, commit, file) -> None:

@@ -34,6 +34,8 @@ WEIGHTS = "model.weights.h5"
 MAX_CONFIG = 64 << 20
 # Of a `.keras` file beside its numbers.
 _OVERHEAD = MAX_CONFIG + (16 << 20)
+# Of a number, in nearly all networks.
+_BYTES = 4
 # The state of a compiled network's optimizer, which is not the network's.
 _OPTIMIZER = "optimizer/"
 # The group of a whole network's old file that holds its weights.
@@ -64,13 +66,15 @@ def load_into(model: keras.Model, path: str | Path, *, max_ratio: float = 8.0) -
         raise ValueError(f"The network {model.name!r} is not built. Call it once first")
     if not path.name.endswith((".keras", ".weights.h5")):
         raise ValueError(f"{path} must be a .keras or a .weights.h5 file")
+    limit = int(max_ratio * _BYTES * model.count_params()) + _OVERHEAD
     with naming(path), tempfile.TemporaryDirectory() as name:
-        own = Path(name) / f"own.{WEIGHTS}"
-        model.save_weights(own)
-        limit = int(max_ratio * own.stat().st_size) + _OVERHEAD
         given = _weights_file(path, Path(name), limit)
-        with h5py.File(given, "r") as source, h5py.File(own, "r+") as target:
-            _copy(_of_network(source), _of_network(target))
+        own = Path(name) / f"own.{WEIGHTS}"
+        with h5py.File(given, "r") as file:
+            source = _of_network(file)
+            model.save_weights(own)
+            with h5py.File(own, "r+") as target:
+                _copy(source, _of_network(target))
         with _restoring(model):
             model.load_weights(own)
 

@@ -188,7 +188,9 @@ class TestSafetensors:
 
     def test_limit(self, write):
         assert read_tensors(write(A, TWO), max_bytes=8)
-        with pytest.raises(ValueError, match="8 bytes.*more than `max_bytes`, 7"):
+        with pytest.raises(
+            ValueError, match="8 bytes.*more than the 7 that `max_bytes`"
+        ):
             read_tensors(write(A, TWO), max_bytes=7)
 
     def test_declared_sizes_take_no_memory(self, write):
@@ -385,7 +387,9 @@ class TestPyTorchWithoutPyTorch:
         declare(path, b"a/data/0", 2**30)
         with pytest.raises(ValueError, match="larger than the file"):
             memory(read_tensors, path)
-        with pytest.raises(ValueError, match="more than `max_bytes`, 1,000,000"):
+        with pytest.raises(
+            ValueError, match="more than the 1,000,000 that `max_bytes`"
+        ):
             read_tensors(path, max_bytes=1_000_000)
 
     def test_check_sum(self, tmp_path, no_torch):
@@ -587,7 +591,7 @@ class TestLegacyKeras:
     def test_limit(self, tmp_path):
         path = legacy_h5(tmp_path / "x.h5")
         assert read_tensors(path, max_bytes=30 * 4)
-        with pytest.raises(ValueError, match="120 bytes.*`max_bytes`, 119"):
+        with pytest.raises(ValueError, match="120 bytes.*the 119 that `max_bytes`"):
             read_tensors(path, max_bytes=119)
 
     def test_what_is_not_let_through(self, tmp_path):
@@ -751,16 +755,14 @@ class TestLoadInto:
         zip_bytes(path, members, zipfile.ZIP_DEFLATED)
         del members
         assert path.stat().st_size < MiB
-        self.refused(
-            model, path, "declares 209,715,200 bytes.*more than `max_bytes`", frugally
-        )
+        self.refused(model, path, "declares 209,715,200 bytes, more than the", frugally)
 
     def test_ratio(self, model, source, tmp_path):
         path = tmp_path / "x.keras"
         save(source, path)
         zip_bytes(path, [*members_of(path), ("assets/x", bytes(90 * MiB))])
-        self.refused(model, path, "more than `max_bytes`")
-        keras_files.load_into(model, path, max_ratio=10_000)
+        self.refused(model, path, "more than the .* that `max_bytes` or `max_ratio`")
+        keras_files.load_into(model, path, max_ratio=100_000)
         assert_equal(numbers(model), numbers(source))
 
     def test_no_weights(self, model, tmp_path):
@@ -909,7 +911,7 @@ class TestModelTensors:
 
     def test_limit(self, tmp_path):
         save(network(), tmp_path / "x.keras")
-        with pytest.raises(ValueError, match="more than `max_bytes`, 1,000"):
+        with pytest.raises(ValueError, match="more than the 1,000 that `max_bytes`"):
             keras_files.read_model_tensors(tmp_path / "x.keras", max_bytes=1000)
 
 
