@@ -26,7 +26,7 @@ def weights(tmp_path_factory):
     keras.utils.set_random_seed(1)
     path = tmp_path_factory.mktemp("weights") / "small.keras"
     applications.ResNet(
-        (1, 1), (8, 8), "basic", input_shape=(16, 16, 3), stem="cifar", classes=4
+        (1, 1), (16, 16), "basic", input_shape=(16, 16, 3), stem="cifar", classes=4
     ).save(path)
     return path
 
@@ -95,7 +95,8 @@ NAMED = [*NEW, "--weights", "{weights}", "--data", "{photos}", "--model"]
         ([*RIGHT, "--dtype", "mixed_bfloat16"], "`dtype` is for a network that"),
         ([*RIGHT, "--dtype", "half"], "'mixed_bfloat16'"),
         ([*RIGHT, "--attach", "cbamm"], "'cbam'"),
-        ([*RIGHT, "--where", "stage1"], "`where` is for `attach`"),
+        ([*RIGHT, "--where", "before_add"], "`where` is for `attach`"),
+        ([*RIGHT, "--attach", "se", "--where", "before_ad"], "before_ad"),
         ([*RIGHT, "--recipe", "finetun"], "'finetune'"),
         ([*RIGHT, "--schedule", "cos"], "'cosine'"),
         ([*RIGHT, "--epochs", "0"], "epochs ≥ 1"),
@@ -124,9 +125,8 @@ NAMED = [*NEW, "--weights", "{weights}", "--data", "{photos}", "--model"]
             [*NEW, "--weights", "{weights}", "--data", "folder", "--data-dir", "{new}"],
             "There is no folder",
         ),
-        (  # before data is read
-            [*NEW, "--weights", "{weights}", "--data", "folder", "--data-dir", "{new}"]
-            + ["--freeze", "5"],
+        (  # before data is looked for
+            [*NEW, "--weights", "{weights}", "--data", "{new}", "--freeze", "5"],
             "has 2 stages to freeze",
         ),
         (["--out", "{new}", "--resume"], "holds no run"),
@@ -146,6 +146,29 @@ def test_errors_are_one_line_before_anything_is_written(
     assert message in error
     assert error.count("\n") == 1 and "Traceback" not in error
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("where", "new"),
+    [
+        ([], {"stage1_block1_add_cbam", "stage2_block1_add_cbam"}),
+        (["--where", "between_stages"], {"stage1_block1_out_cbam"}),
+        (
+            ["--where", "stage1_block1_conv1", "stage2_block1_conv1"],
+            {"stage1_block1_conv1_cbam", "stage2_block1_conv1_cbam"},
+        ),
+    ],
+)
+def test_attention_is_attached(weights, photos, capsys, tmp_path, where, new):
+    words = ["--weights", weights, "--attach", "cbam", *where, "--data", photos]
+    status, _, error = run(capsys, *FINETUNE, *words, "--out", tmp_path / "x")
+    assert status == 0, error
+    record = json.loads((tmp_path / "x/run.json").read_text())
+    assert set(record["model"]["new_layers"]) == new | {"predictions"}
+    model = keras.saving.load_model(tmp_path / "x/model.keras")
+    assert new <= {layer.name for layer in model.layers}
+    status, out, error = run(capsys, "finetune", "--resume", "--out", tmp_path / "x")
+    assert status == 0 and "has all" in out, error
 
 
 def test_runs_of_training_and_of_fine_tuning_are_not_mixed_up(

@@ -41,7 +41,13 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     add("--model", help="the network that the weights are of, such as resnet50")
     add("--attention", help="to build --model with, such as cbam; none by default")
     add("--attach", metavar="ATTENTION", help="put an attention into the network")
-    add("--where", nargs="+", help="places to attach it: see the documentation")
+    add(
+        "--where",
+        nargs="+",
+        metavar="PLACE",
+        help="before_add, after_add, between_stages, or names of layers that it stands "
+        "behind; by default where its paper has it",
+    )
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +86,8 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> None:
     asked = given(arguments, training.FinetuneRequest)
     if "freeze" in asked:
         asked["freeze"] = _freeze(asked["freeze"])
+    if len(asked.get("where", ())) == 1:
+        (asked["where"],) = asked["where"]
     history = training.finetune(
         out=arguments.out,
         resume=arguments.resume,

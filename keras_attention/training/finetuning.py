@@ -48,7 +48,8 @@ class FinetuneRequest(Request):
         weights: without `model`, a `.keras` file of a whole network, or the folder of
             a run; with it, what `keras_attention.weights.load_weights` takes.
         attach: an attention to put into the network: a name or a spec.
-        where: as for `keras_attention.attaching.attach`.
+        where: as for `keras_attention.attaching.attach`, in JSON types: no regular
+            expression and no function.
         freeze, layer_decay, new_learning_rate_factor, freeze_batch_norm, ema, mixup,
             label_smoothing: in place of the recipe's.
     """
@@ -56,7 +57,7 @@ class FinetuneRequest(Request):
     recipe: str = "finetune"
     weights: str | None = None
     attach: str | dict | list | None = None
-    where: str | list | None = None
+    where: str | list | dict | None = None
     freeze: int | tuple[str, ...] | None = None
     layer_decay: float | None = None
     new_learning_rate_factor: float | None = None
@@ -235,6 +236,7 @@ def _request(asked: dict) -> FinetuneRequest:
         raise ValueError("`weights` is needed to start fine-tuning")
     for name in ("attention", "attach"):
         asked[name] = recorded(asked.get(name))
+    _check_where(asked.get("where"))
     place = Path(str(asked["weights"])).expanduser()
     asked["weights"] = str(place.resolve()) if place.exists() else asked["weights"]
     request = check_request(
@@ -243,6 +245,14 @@ def _request(asked: dict) -> FinetuneRequest:
     freeze = request.freeze
     freeze = tuple(freeze) if isinstance(freeze, list) else freeze
     return dataclasses.replace(request, freeze=freeze)
+
+
+def _check_where(where) -> None:
+    if not isinstance(where, str | list | dict | None):
+        raise ValueError(
+            "`where` is kept in the run's record: a name, a list of names, or a dict "
+            f"by site. Received: {where!r}"
+        )
 
 
 def _data_and_place(asked: dict) -> dict:

@@ -72,6 +72,17 @@ class SGDL2(keras.optimizers.SGD):
         ]
         self.factor_by_variable = self._factors([each.path for each in variables])
 
+    def add_variable_from_reference(
+        self, reference_variable, name=None, initializer="zeros"
+    ):
+        if name == "average":
+            # Keras begins at zeros, and a first step that loss scaling skips stays
+            # there: a network that is measured then would have no weights.
+            initializer = _Copy(reference_variable)
+        return super().add_variable_from_reference(
+            reference_variable, name=name, initializer=initializer
+        )
+
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
         l2, factor = self.l2_by_variable[index], self.factor_by_variable[index]
@@ -105,3 +116,15 @@ class SGDL2(keras.optimizers.SGD):
             "l2_exclude": list(self.l2_exclude),
             "learning_rate_factors": dict(self.learning_rate_factors),
         }
+
+
+class _Copy(keras.initializers.Initializer):
+    """The value that a variable has by then."""
+
+    def __init__(self, variable):
+        self.variable = variable
+
+    def __call__(self, shape, dtype=None):
+        # A copy: JAX must not find one buffer in two variables.
+        value = keras.ops.copy(keras.ops.convert_to_tensor(self.variable))
+        return keras.ops.cast(value, dtype)

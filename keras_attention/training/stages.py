@@ -102,15 +102,15 @@ def _opened(piece: list, shape: tuple) -> Iterator[tuple[list, tuple]]:
     if len(piece) == 1 and isinstance(piece[0], keras.Model):
         yield from _pieces(piece[0])
         return
-    layers = [layer for operation in piece for layer in leaves(operation)]
+    layers = [layer for operation in piece for layer in _leaves(operation)]
     if layers:
         yield layers, shape
 
 
-def leaves(operation: keras.Operation) -> list[keras.layers.Layer]:
+def _leaves(operation: keras.Operation) -> list[keras.layers.Layer]:
     """The layers of a model that are no models, or the layer that this is."""
     if isinstance(operation, keras.Model):
-        return [layer for inner in operation.layers for layer in leaves(inner)]
+        return [layer for inner in operation.layers for layer in _leaves(inner)]
     return [operation] if isinstance(operation, keras.layers.Layer) else []
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import keras
 
+from keras_attention.attaching import attach, placements
 from keras_attention.attention import names, spec
 from keras_attention.data import ImageData, Preprocessing
 from keras_attention.training.classifier import classifier_of, replace_classifier
 from keras_attention.training.compilation import gives_logits
 from keras_attention.training.run_folder import RECORD, read_preprocessing
 from keras_attention.training.runs import load_trained
-from keras_attention.training.stages import leaves
 from keras_attention.weights.loading import load_weights
 from keras_attention.weights.preprocessing import ImageFormat
 from keras_attention.weights.report import Report
@@ -47,12 +47,12 @@ class Start:
         return self.new | {classifier_of(self.model)}
 
     def with_attention(self, attention, where) -> Start:
-        """With an attention attached, which changes nothing at first."""
-        from keras_attention.attaching import attach
+        """With an attention attached, which changes nothing at first.
 
+        A convolution in whose place the attention stands is new as well.
+        """
         model = attach(self.model, attention, where=where)
-        before = {layer.name for layer in leaves(self.model)}
-        new = {layer.name for layer in leaves(model)} - before
+        new = {one.layer.rpartition("/")[2] for one in placements(model)}
         return dataclasses.replace(self, model=model, new=self.new | new)
 
     def prepare(self, data: ImageData) -> ImageData:
