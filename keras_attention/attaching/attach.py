@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from keras_attention.attaching.copying import assign
 from keras_attention.attaching.finding import find_places
 from keras_attention.attaching.graph import Graph
-from keras_attention.attaching.record import Placement, remember
+from keras_attention.attaching.record import Placement, recorded, remember
 from keras_attention.attaching.rewriting import Rewriting
 from keras_attention.attention import as_specs, names
 from keras_attention.choices import unknown
@@ -67,13 +67,14 @@ def attach(model, attention, where=None, identity_start=True):
         )
     wheres = _by_site(where, specs)
     root = Graph(model)
-    rewriting, found, skipped = Rewriting(root), [], {}
+    rewriting, earlier = Rewriting(root), recorded(model)
+    found, skipped = [*earlier], {**earlier.skipped}
     for spec in specs:
         places, others = find_places(root, spec, wheres[spec.site])
         found += _put(rewriting, spec, places, identity_start)
         skipped.update(others)
     attached = rewriting.build()
-    remember(attached, found, skipped, before=model)
+    remember(attached, found, skipped)
     return attached
 
 

@@ -46,9 +46,13 @@ def _remade_lambda(layer):
 def carry_weights(layer, copied):
     """Put all of a layer's variables, its random states too, into its copy.
 
+    An operation that is no layer has none.
+
     Raises:
         ValueError: the copy has others, as where a layer makes some of them in a call.
     """
+    if not isinstance(layer, keras.layers.Layer):
+        return
     if len(layer.variables) != len(copied.variables):
         raise ValueError(
             f"Layer {layer.name!r} of the class {type(layer).__name__} has "

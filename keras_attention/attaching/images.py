@@ -170,9 +170,7 @@ def _formats(graph):
             own = getattr(call.operation, "data_format", None)
         formats.append(own or next(iter(before), None))
     for call in reversed(graph.calls):
-        behind = [
-            formats[consumer.index] for consumer, _ in graph.consumers[call.index]
-        ]
+        behind = [formats[consumer.index] for consumer in graph.consumers[call.index]]
         own = formats[call.index] or next(filter(None, behind), None)
         formats[call.index] = own or keras.config.image_data_format()
     return formats

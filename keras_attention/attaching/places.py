@@ -101,6 +101,6 @@ def _no_kernel(spec):
     if issubclass(spec.layer, keras.layers.Conv2D):
         return None
     return (
-        f"a {spec.layer.__name__} cannot take the kernel over, as it is no Conv2D of as "
-        "many filters"
+        f"a {spec.layer.__name__} cannot take the kernel over, as it is no Conv2D (the "
+        "convolution of 'aa' has fewer filters)"
     )

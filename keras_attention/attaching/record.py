@@ -65,8 +65,11 @@ def placements(model):
     return _known[model]
 
 
-def remember(model, found, skipped=None, before=None):
-    """Let `placements` know a model, after those of the model `before` it."""
-    earlier = _known.get(before, Placements())
-    skipped = {**earlier.skipped, **(skipped or {})}
-    _known[model] = Placements((*earlier, *found), skipped)
+def recorded(model):
+    """`placements` of a model; none of a model that is not known."""
+    return _known.get(model, Placements())
+
+
+def remember(model, found, skipped):
+    """Let `placements` know a model."""
+    _known[model] = Placements(found, skipped)

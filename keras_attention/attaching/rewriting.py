@@ -52,10 +52,8 @@ class Rewriting:
         """The new model, a plain functional one that is not compiled."""
         model = self._build(self.root)
         for operation, copied in self._copies.values():
-            is_layer = isinstance(operation, keras.layers.Layer)
-            if is_layer and id(operation) not in self._replaced:
-                if not is_functional(operation):
-                    carry_weights(operation, copied)
+            if id(operation) not in self._replaced and not is_functional(operation):
+                carry_weights(operation, copied)
         self._set_flags(self.root, frozen=False)
         return model
 
@@ -116,7 +114,8 @@ class Rewriting:
         something is put into it, its layers are frozen in its place.
         """
         model = self._models[id(graph)]
-        opened = any(self._puts_into(inner) for inner in graph.all())
+        put = [layer for inner in graph.all() for layer in self._puts_into(inner)]
+        opened = any(layer.weights for layer in put)
         frozen = frozen or (opened and not graph.original.trainable)
         model.trainable = opened or (graph.original.trainable and not frozen)
         for operation in {id(c.operation): c.operation for c in graph.calls}.values():

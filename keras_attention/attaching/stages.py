@@ -11,7 +11,7 @@ def stage_ends(graph):
     """The calls whose results end a stage: all but the last stage's.
 
     The end of a stage is the last image of its resolution through which every way to a
-    lower one goes, where a convolution follows at that lower one. Of a stage that adds
+    lower one goes, with a convolution before it and one behind it. Of a stage that adds
     or concatenates images it is the last such result, with its norm and activation:
     the convolutions behind it are of the next block. A stem is no stage: what comes
     before the first addition or concatenation, if a stage has one.
@@ -22,9 +22,15 @@ def stage_ends(graph):
     Returns:
         List of calls, in order.
     """
+    convolutions = graph.images.convolutions
     ends = [_end(graph, group) for group in _groups(graph)]
-    ends = [call for call in ends if not call.is_input]
-    merged = sum(1 << call.index for call in ends if _has_merge(graph, call))
+    stages = {end: _stage(graph, end) for end in ends}
+    ends = [e for e in ends if any(convolutions[call.index] for call in stages[e])]
+    merged = sum(
+        1 << end.index
+        for end in ends
+        if any(_merges_images(graph, call) for call in stages[end])
+    )
     if merged:
         ends = [call for call in ends if graph.ancestors[call.index] & merged]
     crossed = {
@@ -99,14 +105,11 @@ def _before(graph, call):
     )
 
 
-def _has_merge(graph, end):
-    """Whether images are merged in the stage that ends here."""
+def _stage(graph, end):
+    """The calls of the end's resolution before it."""
     strides = graph.images.strides
-    return any(
-        _merges_images(graph, call)
-        for call in graph.members(graph.ancestors[end.index])
-        if strides[call.index] == strides[end.index]
-    )
+    before = graph.members(graph.ancestors[end.index])
+    return [call for call in before if strides[call.index] == strides[end.index]]
 
 
 def _merges_images(graph, call):
