@@ -74,6 +74,12 @@ def test_it_goes_on_from_the_folder_alone(finished, capsys):
     assert f"{finished}/model.keras: the network of the best epoch" in out
 
 
+def test_it_goes_on_by_the_same_words(finished, weights, photos, capsys):
+    words = ["--resume", "--weights", weights, "--data", photos, "--ema", "0.9"]
+    status, out, _ = run(capsys, "finetune", *words, "--out", finished)
+    assert status == 0 and "has all of its 1 epochs" in out
+
+
 NEW = ["--out", "{new}"]
 RIGHT = [*NEW, "--weights", "{weights}", "--data", "{photos}"]
 NAMED = [*NEW, "--weights", "{weights}", "--data", "{photos}", "--model"]

@@ -220,7 +220,7 @@ def _resumed(out: Path, asked: dict) -> tuple[FinetuneRequest, Start]:
             f"The run in {out} is none of fine-tuning: go on with it by `train`, or by "
             "keras_attention.training.fit(..., resume=True)"
         )
-    request = _request({**stored, **asked})
+    request = _request({**stored, **asked, **_data_and_place(asked)})
     refuse_differences(out, stored, dataclasses.asdict(request))
     last = out / "last.keras"
     if not last.exists():
