@@ -71,6 +71,8 @@ def load_weights(
             else. Nothing was loaded. And as `open_source`.
     """
     boolean("strict", strict)
+    if not model.weights:
+        raise ValueError(f"{model.name!r} has no weights to load. Call it once first.")
     if isinstance(source, str) and source == "imagenet":
         source = imagenet.address(model, strict)
     opened = open_source(source, sha256)

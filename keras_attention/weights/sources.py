@@ -55,22 +55,19 @@ def open_source(source, sha256: str | None = None) -> Source:
         sha256: what the file's must be, in hexadecimal, or None.
 
     Raises:
-        ValueError: `source` is none of those, or the file is another one, damaged,
-            or of code. And as `hub.fetch` and `reading.read_tensors`.
-        FileNotFoundError: there is no such file.
+        ValueError: `source` is none of those, or the file is not there, another one,
+            damaged, or of code. And as `hub.fetch` and `reading.read_tensors`.
     """
     if isinstance(source, keras.Model):
         return _of_model(source, sha256)
     if not isinstance(source, str | os.PathLike):
-        raise ValueError(f"Weights must be {WANTED}. Received: {source!r}.")
+        raise ValueError(f"`weights` must be {WANTED}. Received: {source!r}.")
     text = os.fspath(source)
     if text.startswith(HUB):
         return _of_hub(text, sha256)
     path = Path(text)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no weights file {text!r}. Weights must be {WANTED}."
-        )
+        raise ValueError(f"`weights` must be {WANTED}. There is no file {text!r}.")
     return _of_file(path, sha256)
 
 

@@ -349,7 +349,11 @@ class TestOutputs:
         (MobileNetV2, {"attention": {"stem": "se"}}, "block.*'stem'.*'stage1_block1'"),
         (MobileNetV2, {"se": "join"}, "argument of MobileNetV2.*'se'"),
         (MobileNetV3Large, {"aplha": 1}, "argument of MobileNetV3Large.*'alpha'"),
-        (MobileNetV2, {"weights": "imagenet"}, "no published ImageNet weights"),
+        (
+            MobileNetV2,
+            {"weights": "imagenet", "alpha": 0.35},
+            "no published ImageNet weights",
+        ),
     ],
 )
 @pytest.mark.usefixtures("shapes_only")

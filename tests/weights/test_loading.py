@@ -325,3 +325,5 @@ def test_options_are_values():
         network(weights=Weights("x", strict="no"))
     with pytest.raises(ValueError, match="Received: 3"):
         ResNet50(weights=3)
+    with pytest.raises(ValueError, match="Call it once first"):
+        load_weights(keras.Sequential([keras.layers.Dense(2)]), "x.safetensors")

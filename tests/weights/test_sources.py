@@ -106,9 +106,9 @@ def test_sha256(file):
 
 @pytest.mark.parametrize("weights", ["nowhere.safetensors", "nowhere.keras", "imagnet"])
 def test_a_file_that_is_not_there(weights, tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no weights file.*'imagenet'"):
+    with pytest.raises(ValueError, match="'imagenet'.*There is no file.*'"):
         network(weights=weights)
-    with pytest.raises(FileNotFoundError, match="There is no weights file"):
+    with pytest.raises(ValueError, match="There is no file"):
         network(weights=tmp_path)
 
 
@@ -125,7 +125,7 @@ def test_the_hub_without_a_network_fails_at_once(monkeypatch, tmp_path):
 
 
 def test_imagenet_from_the_hubs_cache(monkeypatch, tmp_path, capsys):
-    """Address, file, description and report of `weights="imagenet"`, without network."""
+    """Address, file, description and report of `weights="imagenet"`, offline."""
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
