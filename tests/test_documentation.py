@@ -22,6 +22,9 @@ OPTIONAL = (
     "onnx",
     "ai_edge_litert",
     "tf2onnx",
+    "huggingface_hub",
+    "safetensors",
+    "torch",
 )
 
 
@@ -49,12 +52,28 @@ def test_readme_does_what_its_comments_say(tmp_path, monkeypatch, capsys):
     assert weighted == ["stage4_block2_conv1", "stage4_block2_conv2"]
 
 
+def test_the_readmes_attention_changes_nothing_at_first(tmp_path, monkeypatch, capsys):
+    _, block, *_ = python_blocks("README.md")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    images = np.random.default_rng(0).normal(size=(2, 96, 96, 3)).astype("float32")
+    expected = names["trained"].predict(images, verbose=0)
+    for name in ("model", "plain"):
+        scores = names[name].predict(images, verbose=0)
+        np.testing.assert_allclose(scores, expected, atol=1e-5)
+    # MobileNetV2 adds ten times.
+    assert capsys.readouterr().out.count(", before 'block_") == 10
+    kinds = [type(layer).__name__ for layer in names["plain"].layers]
+    assert kinds.count("CBAM") == 10
+
+
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",
     reason="tests/saved_models/test_worker.py has JAX's way to a file",
 )
 def test_readme_exports_what_the_network_gives(tmp_path, monkeypatch, capsys):
-    _, block, *_ = python_blocks("README.md")
+    _, _, block, *_ = python_blocks("README.md")
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(compile(block, "README.md", "exec"), names)
