@@ -1,12 +1,11 @@
 """Attention put into a network that is there already."""
 
-import re
 from collections.abc import Mapping
 
-from keras_attention.attaching.copying import assign
 from keras_attention.attaching.finding import find_places
 from keras_attention.attaching.graph import Graph
-from keras_attention.attaching.record import Placement, recorded, remember
+from keras_attention.attaching.putting import Putting
+from keras_attention.attaching.record import recorded, remember
 from keras_attention.attaching.rewriting import Rewriting
 from keras_attention.attention import as_specs, names
 from keras_attention.choices import unknown
@@ -52,7 +51,8 @@ def attach(model, attention, where=None, identity_start=True):
 
     Raises:
         ValueError: a model of another kind, an unknown name in `where`, nothing that
-            `where` fits, or a place that cannot take the attention.
+            `where` fits, or a place that cannot take the attention. With `where=None`
+            it stands wherever it fits, and `placements(model).skipped` has the rest.
 
     Of a frozen convolution, an AW convolution is frozen, kernel and branch. Other
     attentions are trainable in a frozen model too: its layers are frozen instead of
@@ -71,8 +71,10 @@ def attach(model, attention, where=None, identity_start=True):
     found, skipped = [*earlier], {**earlier.skipped}
     for spec in specs:
         places, others = find_places(root, spec, wheres[spec.site])
-        found += _put(rewriting, spec, places, identity_start)
-        skipped.update(others)
+        putting = Putting(rewriting, spec, identity_start)
+        placed, narrow = putting.put(places, explicit=wheres[spec.site] is not None)
+        found += placed
+        skipped.update({**others, **narrow})
     attached = rewriting.build()
     remember(attached, found, skipped)
     return attached
@@ -94,55 +96,3 @@ def _by_site(where, specs):
             "stand at their own."
         )
     return dict.fromkeys(sites, where)
-
-
-def _put(rewriting, spec, places, identity_start):
-    """Puts a spec at all its places; returns the `Placement`s."""
-    label = str(spec) if re.fullmatch(r"\w+", str(spec)) else spec.name
-    if identity_start:
-        spec = spec.starting_at_identity()
-    found, shared = [], {}
-    for place in places:
-        if place.kind == "instead":
-            layer = _make(spec, place, _convolution(place.call.operation))
-            for old, new in _kernel_and_bias(place.call.operation, layer):
-                assign(new, old)
-            rewriting.replace(place.call.operation, layer)
-        else:
-            key = place.shared_by() or place
-            layer = shared.get(key)
-            if layer is None:
-                name = rewriting.new_name(place.graph, f"{place.name}_{label}")
-                layer = shared[key] = _make(spec, place, _gate(place, name))
-            rewriting.put(layer, place.graph, place.call, place.position)
-        found.append(Placement(place.graph.path + layer.name, spec, str(place)))
-    return found
-
-
-def _make(spec, place, options):
-    """A built layer for a place."""
-    try:
-        layer = spec.make(**options)
-        layer.build(place.graph.calls[place.source].shape)
-    except ValueError as error:
-        raise ValueError(f"{spec} cannot stand {place}: {error}") from error
-    return layer
-
-
-def _gate(place, name):
-    images = place.graph.images
-    return {
-        "name": name,
-        "data_format": images.formats[place.source],
-        "dtype": images.policy(place.source),
-    }
-
-
-def _convolution(layer):
-    """The options of a convolution, for what takes its place."""
-    return {**layer.get_config(), "dtype": layer.dtype_policy}
-
-
-def _kernel_and_bias(layer, other):
-    pairs = [(layer.kernel, other.kernel)]
-    return [*pairs, (layer.bias, other.bias)] if layer.use_bias else pairs

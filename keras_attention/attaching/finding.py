@@ -23,7 +23,8 @@ def find_places(root, spec, where=None):
         (list of `Place`, {path: why an addition or convolution is no place}).
 
     Raises:
-        ValueError: an unknown name, no place at all, or one that cannot take it.
+        ValueError: an unknown name, no place at all, or one that cannot take it; with
+            `where=None` only if none can.
     """
     skipped = {}
     if where is None:
@@ -37,13 +38,16 @@ def find_places(root, spec, where=None):
         places, skipped = _at_positions(root, where)
     else:
         places = _at_layers(root, spec, where)
-    for place in places:
-        reason = refusal(place, spec)
-        if reason:
-            raise ValueError(f"{spec} cannot stand {place}: {reason}.")
     if not places:
         raise _nothing(root, spec, where, skipped)
-    return places, skipped
+    reasons = {place: refusal(place, spec) for place in places}
+    fitting = [place for place in places if reasons[place] is None]
+    for place in places:
+        if reasons[place] and (where is not None or not fitting):
+            raise ValueError(f"{spec} cannot stand {place}: {reasons[place]}.")
+        if reasons[place]:
+            skipped[place.path] = reasons[place]
+    return fitting, skipped
 
 
 def _by_site(root, spec):

@@ -42,9 +42,14 @@ class Place:
         """Of the operation that it stands at."""
         return self.call.operation.name
 
+    @property
+    def path(self):
+        """Of the operation that it stands at, such as `"backbone/conv1"`."""
+        return self.graph.path_of(self.call)
+
     def __str__(self):
         words = {"behind": "behind", "before": "before", "instead": "in place of"}
-        return f"{words[self.kind]} {self.graph.path_of(self.call)!r}"
+        return f"{words[self.kind]} {self.path!r}"
 
     def shared_by(self):
         """What tells places that share one attention: those behind a shared layer.

@@ -152,6 +152,16 @@ class TestBySite:
         assert kinds["b2_add_se"] == "SqueezeExcitation"
         assert kinds["b1_out_bam"] == "BAM"
 
+    def test_narrow_places_are_passed_over(self):
+        wide = spec("se", reduction_ratio=20)
+        model = attach(hand_made.residual(), wide)
+        found = placements(model)
+        assert [one.layer for one in found] == ["b2_add_se", "b3_add_se"]
+        assert "received 20 for 16 channels" in found.skipped["b1_add"]
+        assert "b1_add: nothing, as `reduction_ratio`" in str(found)
+        with pytest.raises(ValueError, match="before 'b3_add': .*99 for 32 channels"):
+            attach(hand_made.residual(), spec("se", reduction_ratio=99))
+
     def test_models_in_models(self):
         model = hand_made.nested()
         adds = [f"body/b{i}_add" for i in (1, 2, 3)]
