@@ -95,6 +95,7 @@ def measure(model, name, attention):
         return {**row, "reason": str(error).partition("\n")[0]}
     kinds = Counter(one.place.partition(" '")[0] for one in placements(attached))
     row["places"] = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    row["skipped"] = placements(attached).skipped
     row["parameters"] = attached.count_params() - model.count_params()
     images = np.random.default_rng(0).uniform(0, 255, (BATCH, *model.input_shape[1:]))
     images = images.astype("float32")
@@ -106,10 +107,12 @@ def measure(model, name, attention):
 
 
 def works(row):
-    """Whether nothing changes at first, all is finite and the scales move."""
-    moved, _, count = row.get("step", "0/1").partition("/")
-    starts = "reason" not in row and row["start"] <= START_LIMIT
-    return starts and int(moved) > 0 and count != "" and row["file"] <= START_LIMIT
+    """Whether nothing changes at first, all stays finite and scales move."""
+    if "reason" in row:
+        return False
+    moved = row["step"].partition("/")[0]
+    stays = max(row["start"], row["file"]) <= START_LIMIT
+    return stays and moved.isdigit() and int(moved) > 0
 
 
 def _step(model, images):
@@ -164,7 +167,8 @@ def _cell(value):
 
 
 def _line(row):
-    return "  ".join(f"{key}={_cell(value)}" for key, value in row.items())
+    shown = {key: row[key] for key in (*COLUMNS, "reason") if key in row}
+    return "  ".join(f"{key}={_cell(value)}" for key, value in shown.items())
 
 
 if __name__ == "__main__":
