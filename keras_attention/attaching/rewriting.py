@@ -54,7 +54,8 @@ class Rewriting:
         for operation, copied in self._copies.values():
             if id(operation) not in self._replaced and not is_functional(operation):
                 carry_weights(operation, copied)
-        self._set_flags(self.root, frozen=False)
+        put = any(layer.weights for layers in self._put.values() for layer in layers)
+        self._set_flags(self.root, frozen=put and not self.root.original.trainable)
         return model
 
     def _build(self, graph):
@@ -110,26 +111,30 @@ class Rewriting:
     def _set_flags(self, graph, frozen):
         """Make what is trainable as it was, and what was put in trainable.
 
-        A frozen model gives out no trainable weights, whatever its layers say. Where
-        something is put into it, its layers are frozen in its place.
+        A frozen model gives out no trainable weights, whatever its layers say. If
+        something is put into it, all its layers are frozen in its place.
         """
-        model = self._models[id(graph)]
-        put = [layer for inner in graph.all() for layer in self._puts_into(inner)]
-        opened = any(layer.weights for layer in put)
-        frozen = frozen or (opened and not graph.original.trainable)
-        model.trainable = opened or (graph.original.trainable and not frozen)
-        for operation in {id(c.operation): c.operation for c in graph.calls}.values():
+        self._models[id(graph)].trainable = frozen or graph.original.trainable
+        for operation, copied in self._in(graph):
             if id(operation) in graph.nested:
                 self._set_flags(graph.nested[id(operation)], frozen)
+            elif frozen:
+                copied.trainable = False
             elif id(operation) in self._replaced:
-                layer = self._replaced[id(operation)][1]
-                layer.trainable = operation.trainable and not frozen
-            elif id(operation) in self._copies and hasattr(operation, "trainable"):
-                carry_flags(operation, self.copy_of(operation))
-                if frozen:
-                    self.copy_of(operation).trainable = False
+                copied.trainable = operation.trainable
+            else:
+                carry_flags(operation, copied)
         for layer in self._puts_into(graph):
             layer.trainable = True
+
+    def _in(self, graph):
+        """(layer, copy) of the layers and models in a graph."""
+        pairs = {
+            id(call.operation): self._copies[id(call.operation)]
+            for call in graph.calls
+            if isinstance(call.operation, keras.layers.Layer) and not call.is_input
+        }
+        return list(pairs.values())
 
     def _puts_into(self, graph):
         keys = [key for key in self._put if key[0] == id(graph)]

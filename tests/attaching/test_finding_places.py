@@ -12,6 +12,7 @@ from keras_attention import spec
 from keras_attention.attaching import attach, placements
 from keras_attention.attaching.graph import Graph
 from keras_attention.attaching.residuals import residual_additions
+from keras_attention.attaching.stages import stage_ends
 
 
 def places(model, attention, where=None):
@@ -118,6 +119,9 @@ class TestBySite:
         ways = [hand_made.conv(x, 16, name, 3, 2) for name in "ab"]
         low = [hand_made.conv(y, 16, f"low{i}", 3, 2) for i, y in enumerate(ways)]
         assert places(ends(layers.Concatenate()(low), image), "bam") == behind("stem")
+
+    def test_an_input_that_is_prepared_is_no_stage(self):
+        assert stage_ends(Graph(hand_made.nested())) == []
 
     def test_padding_and_squeezes_end_no_stage(self):
         image = keras.Input((None, None, 3))

@@ -38,7 +38,18 @@ def test_the_same_numbers_by_plain_layers(attention):
     assert gammas[1] / gammas[0] == pytest.approx(wanted)
 
 
-def test_a_norm_that_others_need_is_left_alone():
+def test_a_norm_that_feeds_two_is_left_alone():
+    image = keras.Input(hand_made.SHAPE)
+    x = hand_made.conv(image, 16, "stem")
+    y = keras.layers.BatchNormalization(name="norm")(hand_made.conv(x, 16, "conv"))
+    both = keras.layers.Concatenate()([keras.layers.Add(name="add")([y, x]), y])
+    model = hand_made.settled(attach(keras.Model(image, both), "se"))
+    folded = fold(model)
+    assert producers(folded, "add_se_gain") == ["add_se"]
+    assert_same(model, folded, rtol=1e-4, atol=1e-5)
+
+
+def test_a_norm_that_is_an_output_is_left_alone():
     model = hand_made.settled(attach(hand_made.residual(), "se", "b1_norm"))
     wide = keras.Model(model.input, [model.output, model.get_layer("b1_norm").output])
     folded = fold(wide)
