@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from keras_attention.data.order import WHOLE, Part
 from keras_attention.data.preprocessing import resize
 
 ASPECT_RATIOS = (3 / 4, 4 / 3)
@@ -44,19 +45,24 @@ class Augmentation:
                     f"Received: {self.resized_crop}"
                 )
 
-    def batch(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def batch(
+        self, images: tf.Tensor, seed: tf.Tensor, part: Part = WHOLE
+    ) -> tf.Tensor:
         """Flip and shift a batch; the same seed gives the same images.
 
         Args:
             images: uint8 `[batch, height, width, channels]`.
             seed: int `[2]`.
+            part: of a batch that `images` is. Each image gets what it would get in
+                the whole batch.
         """
         if not self.flip and not self.pad_crop:
             return images
         count = tf.shape(images)[0]
         draws = tf.random.stateless_uniform(
-            [3, count], seed, maxval=tf.int32.max, dtype=tf.int32
+            [3, part.of * count], seed, maxval=tf.int32.max, dtype=tf.int32
         )
+        draws = draws[:, part.number * count :][:, :count]
         shifts = draws[:2] % (2 * self.pad_crop + 1)
         # The low bit would tie the flip to nothing else: it has a row of its own.
         mirrored = draws[2] % 2 == 1 if self.flip else tf.zeros([count], tf.bool)

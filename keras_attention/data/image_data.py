@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_attention.choices import check_choice
 from keras_attention.data.augmentation import Augmentation, random_resized_crop
-from keras_attention.data.order import Order, draw_seed
+from keras_attention.data.order import WHOLE, Order, Part, draw_seed
 from keras_attention.data.preprocessing import Preprocessing
 from keras_attention.data.splits import ArraySplit, Split
 
@@ -106,6 +106,8 @@ class ImageData:
         seed: int = 0,
         first_epoch: int = 0,
         epochs: int = 1,
+        first_step: int = 0,
+        part: Part = WHOLE,
     ) -> tf.data.Dataset:
         """Batches of the training split for epochs `first_epoch` … `epochs − 1`.
 
@@ -119,6 +121,9 @@ class ImageData:
             seed: 0 to 2³¹ − 1.
             first_epoch: first epoch to deliver, from 0.
             epochs: epoch to stop before.
+            first_step: batches of the first epoch to leave out.
+            part: what to deliver of every batch, where several processes share it.
+                Together they deliver what one would.
 
         Returns:
             Dataset of `(float32 [batch, height, width, channels], int64 [batch])`
@@ -128,16 +133,19 @@ class ImageData:
             ValueError: the split has less than one batch, or an argument is out
                 of range.
         """
-        order = Order(len(self.train), batch_size, seed, first_epoch, epochs)
+        order = Order(
+            len(self.train), batch_size, seed, first_epoch, epochs, first_step, part
+        )
 
         def finish(step, images_and_labels):
             images, labels = images_and_labels
-            images = augmentation.batch(images, draw_seed(seed, BATCH_DRAWS, step))
+            draws = draw_seed(seed, BATCH_DRAWS, step)
+            images = augmentation.batch(images, draws, part)
             return self.preprocessing.normalize(images), labels
 
         return (
             self._training_batches(order, augmentation)
-            .enumerate(start=order.first_step)
+            .enumerate(start=order.begin)
             .map(finish, num_parallel_calls=tf.data.AUTOTUNE)
             .apply(tf.data.experimental.assert_cardinality(order.total_steps))
             .prefetch(tf.data.AUTOTUNE)
@@ -185,9 +193,9 @@ class ImageData:
             )
         else:
             batches = self._crops(order, augmentation).batch(
-                order.batch_size, drop_remainder=True
+                order.part_size, drop_remainder=True
             )
-        shape = (order.batch_size, *self.preprocessing.input_shape)
+        shape = (order.part_size, *self.preprocessing.input_shape)
         return batches.map(
             lambda images, labels: (tf.ensure_shape(images, shape), labels)
         )
@@ -199,12 +207,13 @@ class ImageData:
             image, label = image_and_label
             if augmentation.resized_crop is None:
                 return self.preprocessing.fit_size(image), label
+            number = order.part.global_number(number, order.batch_size)
             seed = draw_seed(order.seed, IMAGE_DRAWS, number)
             size = self.preprocessing.size
             area = augmentation.resized_crop
             return random_resized_crop(image, size, area, seed), label
 
-        first = order.first_epoch * order.images_per_epoch
+        first = order.begin * order.part_size
         return (
             self.train.samples(order)
             .enumerate(start=first)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from keras_attention.data.order import draw_seed
+from keras_attention.data.order import WHOLE, Part, draw_seed
 
 MIXING_DRAWS = 3
 
@@ -21,7 +21,12 @@ def one_hot(batches: tf.data.Dataset, classes: int) -> tf.data.Dataset:
 
 
 def mixed(
-    batches: tf.data.Dataset, *, alpha: float, seed: int, first_step: int
+    batches: tf.data.Dataset,
+    *,
+    alpha: float,
+    seed: int,
+    first_step: int,
+    part: Part = WHOLE,
 ) -> tf.data.Dataset:
     """Batches in which each image is mixed with another one (Zhang et al., 2018).
 
@@ -35,11 +40,14 @@ def mixed(
         alpha: α, above 0.
         seed: 0 to 2³¹ − 1.
         first_step: global step of the first batch.
+        part: of the batches that these are. Images mix within their part, each part
+            by draws of its own.
     """
     mix = mixing(alpha)
 
     def finish(step, images_and_labels):
-        return mix(*images_and_labels, draw_seed(seed, MIXING_DRAWS, step))
+        draw = step * part.of + part.number
+        return mix(*images_and_labels, draw_seed(seed, MIXING_DRAWS, draw))
 
     return batches.enumerate(start=first_step).map(
         finish, num_parallel_calls=tf.data.AUTOTUNE

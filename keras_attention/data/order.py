@@ -14,6 +14,58 @@ SEED_LIMIT = 2**31
 
 
 @dataclass(frozen=True)
+class Part:
+    """What one of several processes takes of every batch: its own stretch of it.
+
+    Args:
+        number: of the process, from 0.
+        of: processes.
+
+    Raises:
+        ValueError: there is no such process.
+    """
+
+    number: int = 0
+    of: int = 1
+
+    def __post_init__(self):
+        if not 0 <= self.number < self.of:
+            raise ValueError(
+                f"A part is one of 0 to {self.of - 1}. Received: {self.number}"
+            )
+
+    def size(self, batch_size: int) -> int:
+        """Images of a batch that are this part's.
+
+        Raises:
+            ValueError: the processes do not divide the batch.
+        """
+        if batch_size % self.of:
+            raise ValueError(
+                f"{self.of} processes must divide the batch size. Received: "
+                f"{batch_size}"
+            )
+        return batch_size // self.of
+
+    def first(self, batch_size: int) -> int:
+        """Place in the batch of the first of them."""
+        return self.number * self.size(batch_size)
+
+    def global_number(self, number: tf.Tensor, batch_size: int) -> tf.Tensor:
+        """Number over all parts of this part's image with a number."""
+        size = self.size(batch_size)
+        return number // size * batch_size + self.first(batch_size) + number % size
+
+    def holds(self, number: tf.Tensor, batch_size: int) -> tf.Tensor:
+        """Whether the image with a number over all parts is this part's."""
+        within = number % batch_size - self.first(batch_size)
+        return (within >= 0) & (within < self.size(batch_size))
+
+
+WHOLE = Part()
+
+
+@dataclass(frozen=True)
 class Order:
     """Which epochs to deliver, and how they are cut into batches.
 
@@ -27,6 +79,9 @@ class Order:
         seed: 0 to 2³¹ − 1.
         first_epoch: the first epoch delivered, from 0.
         epochs: the epoch to stop before.
+        first_step: batches of the first epoch to leave out: a run that stopped within
+            an epoch has had them.
+        part: what to deliver of every batch.
 
     Raises:
         ValueError: a value is out of range, or there is less than one batch.
@@ -37,6 +92,8 @@ class Order:
     seed: int
     first_epoch: int
     epochs: int
+    first_step: int = 0
+    part: Part = WHOLE
 
     def __post_init__(self):
         check_seed(self.seed)
@@ -55,6 +112,12 @@ class Order:
                 f"of {self.batch_size}: use a batch size of at most {self.count}, "
                 "or more images"
             )
+        if not 0 <= self.first_step < self.steps:
+            raise ValueError(
+                f"`first_step` must be a step of the epoch, 0 to {self.steps - 1}. "
+                f"Received: {self.first_step}"
+            )
+        self.part.size(self.batch_size)
 
     @property
     def steps(self) -> int:
@@ -62,14 +125,19 @@ class Order:
         return self.count // self.batch_size
 
     @property
-    def first_step(self) -> int:
+    def begin(self) -> int:
         """Global step of the first batch delivered."""
-        return self.first_epoch * self.steps
+        return self.first_epoch * self.steps + self.first_step
 
     @property
     def total_steps(self) -> int:
         """Batches delivered over all epochs."""
-        return (self.epochs - self.first_epoch) * self.steps
+        return self.epochs * self.steps - self.begin
+
+    @property
+    def part_size(self) -> int:
+        """Images delivered of every batch."""
+        return self.part.size(self.batch_size)
 
     @property
     def images_per_epoch(self) -> int:
@@ -77,10 +145,8 @@ class Order:
         return self.steps * self.batch_size
 
     def batches(self) -> tf.data.Dataset:
-        """Dataset of int64 `[batch_size]` indices into the split."""
-        steps = tf.data.Dataset.range(
-            self.first_step, self.first_step + self.total_steps
-        )
+        """Dataset of int64 `[part_size]` indices into the split."""
+        steps = tf.data.Dataset.range(self.begin, self.begin + self.total_steps)
         return steps.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE)
 
     def samples(self) -> tf.data.Dataset:
@@ -89,7 +155,8 @@ class Order:
 
     def _batch(self, step: tf.Tensor) -> tf.Tensor:
         epoch, within = step // self.steps, step % self.steps
-        positions = within * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
+        first = within * self.batch_size + self.part.first(self.batch_size)
+        positions = first + tf.range(self.part_size, dtype=tf.int64)
         return shuffled(positions, self.count, self.seed, epoch)
 
 

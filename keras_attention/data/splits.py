@@ -138,12 +138,14 @@ class RecordSplit:
                 return tf.gather(block, places)
 
             blocks = records.batch(SHUFFLE_BLOCK).enumerate()
-            return blocks.map(mix).unbatch().take(order.images_per_epoch)
+            images = blocks.map(mix).unbatch().take(order.images_per_epoch)
+            return images.skip(tf.where(epoch == order.first_epoch, had, 0))
+
+        had = tf.constant(order.first_step * order.batch_size, tf.int64)
 
         epochs = tf.data.Dataset.range(order.first_epoch, order.epochs)
-        return epochs.flat_map(one_epoch).map(
-            self.parse, num_parallel_calls=tf.data.AUTOTUNE
-        )
+        records = self._part(epochs.flat_map(one_epoch), order)
+        return records.map(self.parse, num_parallel_calls=tf.data.AUTOTUNE)
 
     def ordered(self) -> tf.data.Dataset:
         pieces = tf.data.Dataset.range(len(self.files))
@@ -152,6 +154,16 @@ class RecordSplit:
             .map(self.parse, num_parallel_calls=tf.data.AUTOTUNE)
             .apply(tf.data.experimental.assert_cardinality(len(self)))
         )
+
+    def _part(self, records: tf.data.Dataset, order: Order) -> tf.data.Dataset:
+        """The part's records: each process reads all, and decodes its own."""
+        if order.part.of == 1:
+            return records
+
+        def own(number, record):
+            return order.part.holds(number, order.batch_size)
+
+        return records.enumerate().filter(own).map(lambda number, record: record)
 
     def _records(self, piece: tf.Tensor) -> tf.data.Dataset:
         files = tf.constant(list(self.files))

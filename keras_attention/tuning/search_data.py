@@ -68,8 +68,9 @@ def batches(
         seed=seed,
         first_epoch=epoch,
         epochs=epochs,
+        first_step=skipped,
     )
-    return iter(delivered.skip(skipped))
+    return iter(delivered)
 
 
 def _cut(split: RecordSplit, number: int) -> tuple[RecordSplit, RecordSplit]:
