@@ -1,23 +1,28 @@
 """Layers made again from their configurations, with their weights and flags."""
 
+import tempfile
+
 import keras
 
-__all__ = ["carry_flags", "carry_weights", "remade"]
+__all__ = ["assign", "carry_flags", "carry_weights", "remade"]
 
 
 def remade(operation, **changes):
     """An operation of the same configuration, without weights yet.
+
+    A vocabulary that a layer has learned comes with it, as calls need it.
 
     Args:
         operation: a layer or an operation of `keras.ops`.
         **changes: entries of the configuration to be changed.
 
     Raises:
-        ValueError: it cannot be made from its configuration.
+        ValueError: it cannot be made from its configuration, or has a vocabulary that
+            cannot be carried.
     """
     try:
         if isinstance(operation, keras.layers.Lambda):
-            copied = _remade_lambda(operation)
+            copied = _remade_lambda(operation, **changes)
         else:
             config = {**operation.get_config(), **changes}
             copied = type(operation).from_config(config)
@@ -28,19 +33,48 @@ def remade(operation, **changes):
             f"made again from its configuration: {' '.join(reason.split())}"
         ) from error
     copied.name = operation.name  # which its configuration may not hold
+    _carry_assets(operation, copied)
     return copied
 
 
-def _remade_lambda(layer):
+def _remade_lambda(layer, **changes):
     # From its configuration a function would lose the module that it is of.
-    return type(layer)(
-        layer.function,
-        output_shape=layer._output_shape,
-        mask=layer.mask,
-        arguments=layer.arguments,
-        dtype=layer.dtype_policy,
-        name=layer.name,
-    )
+    options = {
+        "output_shape": layer._output_shape,
+        "mask": layer.mask,
+        "arguments": layer.arguments,
+        "dtype": layer.dtype_policy,
+        "name": layer.name,
+    }
+    return type(layer)(layer.function, **{**options, **changes})
+
+
+def _carry_assets(operation, copied):
+    """Give a copy what its layer keeps in files: vocabularies of lookups.
+
+    Raises:
+        ValueError: the copy cannot take them.
+    """
+    kept, taking = _with_assets(operation), _with_assets(copied)
+    try:
+        for layer, target in zip(kept, taking, strict=True):
+            with tempfile.TemporaryDirectory() as folder:
+                layer.save_assets(folder)
+                target.load_assets(folder)
+    except Exception as error:
+        raise ValueError(
+            f"The vocabulary of {operation.name!r} of the class "
+            f"{type(operation).__name__} cannot be carried into a copy: {error}. Give "
+            "it the vocabulary as an argument, or keep it out of the model."
+        ) from error
+
+
+def _with_assets(operation):
+    """The layers in an operation that keep files beside variables."""
+    if not isinstance(operation, keras.layers.Layer):
+        return []
+    layers = operation._flatten_layers()
+    return [layer for layer in layers if hasattr(layer, "save_assets")]
 
 
 def carry_weights(layer, copied):
@@ -63,7 +97,9 @@ def carry_weights(layer, copied):
     for variable, target in zip(layer.variables, copied.variables, strict=True):
         assign(target, variable)
     for part in copied._flatten_layers():
-        if hasattr(part, "finalize_state"):  # Normalization's constants of its weights
+        # Its constants are made of its weights. Other layers would make theirs of the
+        # statistics of `adapt`, which a copy does not have.
+        if isinstance(part, keras.layers.Normalization):
             part.finalize_state()
 
 

@@ -5,7 +5,7 @@ import dataclasses
 
 import keras
 
-from keras_attention.attaching.copying import assign, remade
+from keras_attention.attaching.copying import remade
 from keras_attention.attaching.graph import Graph
 from keras_attention.attaching.record import recorded, remember
 from keras_attention.attaching.rewriting import Rewriting
@@ -99,8 +99,6 @@ def _plain(layer, input_gain=1.0):
     plain = remade(layer, identity_start=False)
     plain.build_from_config(layer.get_build_config())
     layer.fold_into(plain, input_gain)
-    for weight in plain.weights:
-        assign(weight, weight)  # an array of its own
     return plain
 
 

@@ -6,7 +6,7 @@ import keras
 
 from keras_attention.attaching.images import Images
 
-__all__ = ["Call", "Graph"]
+__all__ = ["Call", "Graph", "as_functional", "is_functional", "same_inputs", "trace"]
 
 
 class Graph:
@@ -34,7 +34,7 @@ class Graph:
         self.original = model
         self.model = as_functional(model)
         self.path = path
-        self.calls, self.outputs = _trace(self.model)
+        self.calls, self.outputs = trace(self.model)
         self.nested = {}
         known = {} if known is None else known
         for call in self.calls:
@@ -199,8 +199,14 @@ def _fresh(tensor):
     return keras.KerasTensor(tensor.shape, tensor.dtype, tensor.sparse)
 
 
-def _trace(model):
-    """The calls of a functional model, and the structure of its outputs."""
+def trace(model, inputs=None):
+    """The calls of a functional model, and the structure of its outputs.
+
+    Args:
+        model: as from `as_functional`.
+        inputs: structure of tensors to trace it on, whose shapes may tell more than
+            the model's own; by default such as its own.
+    """
     calls, producers = [], {}
 
     def add(operation, arguments, outputs):
@@ -215,8 +221,8 @@ def _trace(model):
         add(stand_in.operation, (args, kwargs), keras.tree.flatten(outputs))
         return outputs
 
-    layers = input_layers(model)
-    inputs = keras.tree.map_structure(lambda t: same_input(layers[id(t)]), model.input)
+    layers = _input_layers(model)
+    inputs = same_inputs(model) if inputs is None else inputs
     for tensor, original in zip(keras.tree.flatten(inputs), model.inputs, strict=True):
         add(layers[id(original)], ((), {}), [tensor])
     traced = keras.models.clone_model(
@@ -225,13 +231,19 @@ def _trace(model):
     return calls, traced.output
 
 
-def input_layers(model):
+def same_inputs(model):
+    """Input tensors like a functional model's, in their structure."""
+    layers = _input_layers(model)
+    return keras.tree.map_structure(lambda t: _same_input(layers[id(t)]), model.input)
+
+
+def _input_layers(model):
     """{id of an input tensor of the model: the layer that it is of}."""
     layers = [x for x in model.layers if isinstance(x, keras.layers.InputLayer)]
     return {id(layer.output): layer for layer in layers}
 
 
-def same_input(layer):
+def _same_input(layer):
     """An input tensor like that of an `InputLayer`."""
     return keras.Input(
         batch_shape=layer.batch_shape,

@@ -5,7 +5,7 @@ import itertools
 import keras
 
 from keras_attention.attaching.copying import carry_flags, carry_weights, remade
-from keras_attention.attaching.graph import input_layers, is_functional, same_input
+from keras_attention.attaching.graph import is_functional, same_inputs
 
 __all__ = ["Rewriting"]
 
@@ -15,10 +15,12 @@ class Rewriting:
 
     Args:
         root: `Graph` of the whole model, which is left as it was.
+        inputs: structure of `keras.Input` to build it on; by default such as its own.
     """
 
-    def __init__(self, root):
+    def __init__(self, root, inputs=None):
         self.root = root
+        self._inputs = inputs
         self._put = {}  # (id of a graph, index of a call, input or None): layers
         self._replaced = {}  # id of an operation: (operation, layer)
         self._copies = {}  # id of an operation: (operation, copy)
@@ -61,10 +63,8 @@ class Rewriting:
     def _build(self, graph):
         if id(graph) in self._models:
             return self._models[id(graph)]
-        layers = input_layers(graph.model)
-        inputs = keras.tree.map_structure(
-            lambda tensor: same_input(layers[id(tensor)]), graph.model.input
-        )
+        own = graph is not self.root or self._inputs is None
+        inputs = same_inputs(graph.model) if own else self._inputs
         tensors = {}
         given = iter(keras.tree.flatten(inputs))
         for call in graph.calls:
@@ -76,6 +76,8 @@ class Rewriting:
             )
         outputs = keras.tree.map_structure(lambda t: tensors[id(t)], graph.outputs)
         model = keras.Model(inputs, outputs, name=graph.original.name)
+        if hasattr(graph.original, "weights_report"):  # where its weights are from
+            model.weights_report = graph.original.weights_report
         self._models[id(graph)] = model
         return model
 

@@ -113,7 +113,9 @@ class AWConv2D(IdentityStart, Conv2D):
         self.pointconv1 = self._pointconv(hidden, "pointconv1", "he_normal")
         self.norm1 = self._norm("norm1", hidden)
         self.pointconv2 = self._pointconv(self.maps * self.filters, "pointconv2")
-        self.norm2 = self._norm("norm2", self.maps * self.filters)
+        self.norm2 = self._norm(
+            "norm2", self.maps * self.filters, self.last_bias_initializer
+        )
         self.pointconv1.build((None, *self.kernel_size, channels))
         self.norm1.build((None, *self.kernel_size, hidden))
         self.pointconv2.build((None, *self.kernel_size, hidden))
@@ -201,14 +203,16 @@ class AWConv2D(IdentityStart, Conv2D):
             name=name,
         )
 
-    def _norm(self, name, channels):
+    def _norm(self, name, channels, beta_initializer="zeros"):
+        options = {
+            "epsilon": 1e-5,
+            "beta_initializer": beta_initializer,
+            "dtype": self.dtype_policy,
+            "name": name,
+        }
         if self.norm == "group":
-            return keras.layers.GroupNormalization(
-                self._groups(channels), epsilon=1e-5, dtype=self.dtype_policy, name=name
-            )
-        norm = keras.layers.BatchNormalization(
-            momentum=0.9, epsilon=1e-5, dtype=self.dtype_policy, name=name
-        )
+            return keras.layers.GroupNormalization(self._groups(channels), **options)
+        norm = keras.layers.BatchNormalization(momentum=0.9, **options)
         norm.trainable = self.norm != "frozen"
         return norm
 

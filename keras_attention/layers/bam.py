@@ -54,7 +54,10 @@ class BAM(Gate):
             self._norm("channel_norm", axis=-1),
             keras.layers.ReLU(dtype=self.dtype_policy, name="channel_relu"),
             keras.layers.Dense(
-                channels, dtype=self.dtype_policy, name="channel_expand"
+                channels,
+                bias_initializer=self.last_bias_initializer,
+                dtype=self.dtype_policy,
+                name="channel_expand",
             ),
         ]
         self.spatial_branch = [self._conv(hidden, 1, "spatial_reduce")]

@@ -71,7 +71,11 @@ class ChannelAttention(Gate):
             name="reduce",
         )
         self.expand = keras.layers.Dense(
-            channels, use_bias=self.use_bias, dtype=self.dtype_policy, name="expand"
+            channels,
+            use_bias=self.use_bias,
+            bias_initializer=self.last_bias_initializer,
+            dtype=self.dtype_policy,
+            name="expand",
         )
         self.reduce.build((None, channels))
         self.expand.build((None, hidden))

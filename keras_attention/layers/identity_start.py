@@ -11,7 +11,8 @@ be worked into the gate's own weights after training (`fold_into`), which leaves
 plain attention and a constant gain.
 
 At s = 0 the output depends on s alone, so the first step's gradient moves s, and the
-gates' weights follow from the second step on.
+gates' weights follow from the second step on. It needs logits that are not 0: the last
+bias of a gate, where it has one, is drawn and not 0 (`last_bias_initializer`).
 """
 
 import keras
@@ -20,6 +21,9 @@ from keras import ops
 # σ(0), and the gain 1 + σ(0) of a residual gate.
 MIDDLE = 0.5
 RESIDUAL_GAIN = 1 + MIDDLE
+
+# Standard deviation of the last biases, small against where σ bends.
+LAST_BIAS = 0.1
 
 # By which power a statistic grows with its input.
 DEGREES = {"avg": 1, "max": 1, "var": 2, "biased_var": 2}
@@ -35,6 +39,17 @@ class IdentityStart:
     identity_start = False
     # y = identity_gain · (the plain layer with the scale in its weights).
     identity_gain = 1.0
+
+    @property
+    def last_bias_initializer(self):
+        """Of the bias that logits end with: small random numbers, or zeros without it.
+
+        Where all hidden units are dead, logits are that bias alone: of zeros neither
+        it nor the scale would ever get a gradient.
+        """
+        if self.identity_start:
+            return keras.initializers.RandomNormal(stddev=LAST_BIAS)
+        return "zeros"
 
     def add_scale(self):
         if self.identity_start:
@@ -67,7 +82,8 @@ class IdentityStart:
         """
         kept = [weight for weight in self.weights if weight.name != "scale"]
         for own, theirs in zip(kept, plain.weights, strict=True):
-            theirs.assign(own)
+            # By NumPy: on JAX the two would share an array that training gives away.
+            theirs.assign(ops.convert_to_numpy(own))
         self.rescale(plain, input_gain)
 
     def rescale(self, plain, input_gain):

@@ -65,7 +65,7 @@ def open_source(source, sha256: str | None = None) -> Source:
     text = os.fspath(source)
     if text.startswith(HUB):
         return _of_hub(text, sha256)
-    path = Path(text)
+    path = Path(text).expanduser()
     if not path.is_file():
         raise ValueError(f"`weights` must be {WANTED}. There is no file {text!r}.")
     return _of_file(path, sha256)

@@ -344,7 +344,7 @@ class TestLayersOfUsers:
 
 @pytest.mark.parametrize("attention", ["cbam", "bam", "aw"])
 def test_a_step_moves_the_scale_and_then_every_weight_has_a_gradient(attention):
-    # Of few hidden units all may be dead, and then nothing moves.
+    # Of few hidden units all may be dead, and then the kernels have no gradient.
     options = {} if attention == "aw" else {"reduction_ratio": 1}
     where = "conv" if attention == "aw" else "norm"
     model = hand_made.settled(hand_made.small())

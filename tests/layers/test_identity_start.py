@@ -76,6 +76,21 @@ def test_an_aw_convolution_is_the_plain_one_at_first(options, rng):
     )
 
 
+@pytest.mark.parametrize("name", ["se", "bam", "aw"])
+def test_of_dead_hidden_units_the_scale_has_a_gradient_all_the_same(name, rng):
+    """Where ReLU gives zeros alone, logits are the last bias, which is not zero."""
+    aw = name == "aw"
+    layer = convolution(identity_start=True, norm="frozen") if aw else gate(name)
+    last_before_relu = ("reduce/bias", "_norm/beta", "norm3/beta", "norm1/beta")
+    for path, weight in by_path(layer).items():
+        if path.endswith(last_before_relu):
+            weight.assign(weight - 100)
+    inputs = images(rng)
+    cotangent = rng.normal(size=layer.compute_output_shape(SHAPE)).astype("float32")
+    _, _, found = gradients(layer, inputs, cotangent)
+    assert all(abs(found[path]) > 1e-3 for path in scales(layer))
+
+
 @pytest.mark.parametrize("name", ["channel", "spatial", "se", "eca"])
 def test_the_scale_multiplies_the_logits(name, rng):
     """y = x ⊙ 2σ(s·l), with l out of the plain layer's map, logit(A)."""

@@ -112,6 +112,11 @@ def test_a_file_that_is_not_there(weights, tmp_path):
         network(weights=tmp_path)
 
 
+def test_the_home_folder(file, monkeypatch):
+    monkeypatch.setenv("HOME", str(file.parent))
+    assert network(weights=f"~/{file.name}").weights_report.complete
+
+
 def test_the_hub_without_a_network_fails_at_once(monkeypatch, tmp_path):
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
