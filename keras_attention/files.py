@@ -6,25 +6,64 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+PARTIAL = ".partial"
 
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+
+def replace_file(path: Path, write: Callable[[Path], None], *, older: int = 0) -> None:
     """Write a file aside, bring it to the disk, then put it in its place.
 
-    Whoever reads `path`, even after a crash, finds the old file or the new one.
+    Whoever reads `path`, even after a crash, finds the old file or the new one; with
+    `older`, at one moment, only those of `generations(path)` that are older.
 
     Args:
         path: the file to make or replace.
         write: called with the path to write to, in the same folder, with the
             same suffix.
+        older: of the files that were there before, how many to keep, as `x-1.keras`,
+            the newest of them, `x-2.keras`…
     """
-    aside = path.with_name(f".{path.stem}.partial{path.suffix}")
+    aside = path.with_name(f".{path.stem}{PARTIAL}{path.suffix}")
     try:
         write(aside)
         _to_disk(aside)
+        if older:
+            _make_room(path, older)
         os.replace(aside, path)
         _to_disk(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def generations(path: Path) -> list[Path]:
+    """A file that `replace_file` wrote, and the older ones that it kept: newest first.
+
+    Those that are there.
+    """
+    older = {}
+    for found in path.parent.glob(f"{path.stem}-*{path.suffix}"):
+        number = found.stem.removeprefix(f"{path.stem}-")
+        if number.isdecimal():
+            older[int(number)] = found
+    return [*([path] if path.exists() else []), *(older[n] for n in sorted(older))]
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a process that was killed was about to write."""
+    for aside in folder.glob(f".*{PARTIAL}*"):
+        aside.unlink(missing_ok=True)
+
+
+def _make_room(path: Path, older: int) -> None:
+    for number in range(older, 0, -1):
+        newer = _older(path, number - 1) if number > 1 else path
+        if newer.exists():
+            os.replace(newer, _older(path, number))
+    for forgotten in generations(path)[older:]:
+        forgotten.unlink()
+
+
+def _older(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def _to_disk(path: Path) -> None:

@@ -13,9 +13,13 @@ MIXING_DRAWS = 3
 
 
 def one_hot(batches: tf.data.Dataset, classes: int) -> tf.data.Dataset:
-    """Batches with labels as float32 `[batch, classes]`."""
+    """Batches with labels as float32 `[batch, classes]`, and weights as they are."""
     return batches.map(
-        lambda images, labels: (images, tf.one_hot(labels, classes)),
+        lambda images, labels, *weights: (
+            images,
+            tf.one_hot(labels, classes),
+            *weights,
+        ),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
 

@@ -36,17 +36,33 @@ def averaged(model: keras.Model) -> Iterator[None]:
         swap(model)
 
 
+def take_averages(model: keras.Model) -> None:
+    """Give the model its averaged weights for good, if its optimizer keeps such.
+
+    `keras.optimizers` does so at the end of every `fit`, but `SGDL2` does not: a run
+    may have several, and goes on with the others.
+    """
+    if _sgd(model).use_ema:
+        for variable, average in _pairs(model):
+            variable.assign(average)
+
+
 def swap(model: keras.Model) -> None:
     """Exchange the weights that train with their averages."""
-    optimizer = _sgd(model)
-    for variable, average in zip(
-        optimizer._trainable_variables,
-        optimizer._model_variables_moving_average,
-        strict=True,
-    ):
+    for variable, average in _pairs(model):
         value = keras.ops.convert_to_numpy(variable)
         variable.assign(average)
         average.assign(value)
+
+
+def _pairs(model: keras.Model) -> Iterator:
+    """Each variable that trains, and its average."""
+    optimizer = _sgd(model)
+    return zip(
+        optimizer._trainable_variables,
+        optimizer._model_variables_moving_average,
+        strict=True,
+    )
 
 
 def _sgd(model: keras.Model) -> keras.optimizers.Optimizer:

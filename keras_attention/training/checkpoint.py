@@ -1,89 +1,283 @@
-"""Checkpoints from which a run goes on exactly."""
+"""Checkpoints from which a run goes on exactly, at any step."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
+import sys
+import warnings
 import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import keras
 import numpy as np
 
+from keras_attention.files import generations
+from keras_attention.training import history
 from keras_attention.training.averaging import averaged
-from keras_attention.training.files import replace_file, write_json
+from keras_attention.training.files import replace_file, write_json, write_text
+from keras_attention.training.interruption import Interrupted, StopRequest
+from keras_attention.training.run_folder import RECORD, versions
 
 STATE_MEMBER = "keras_attention_state.json"
-FRESH = {"epoch": 0, "best": None, "best_epoch": None}
+# Far more than any progress: a file that claims more is none of ours.
+MOST_STATE_BYTES = 2**26
+FRESH = {"epoch": 0, "step": 0, "seconds": 0.0, "best": None, "best_epoch": None}
+LAST, BEST = "last.keras", "best.keras"
+STEPS_BETWEEN, KEPT = 500, 2
+DAMAGED = ".damaged"
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError),
+    *(
+        UserWarning,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        NotImplementedError,
+    ),
+)
+
+Found = TypeVar("Found")
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """After each epoch, write `last.keras`, and `best.keras` if it is the best.
+    """Write `last.keras` every so many steps, and `best.keras` after a best epoch.
 
-    `last.keras` is an ordinary Keras file that also holds what Keras leaves out:
-    the states of random seeds, and the run's progress. One file, so that a crash
-    cannot leave a network of one epoch with the state of another. `state.json`
-    shows the progress to people and tools; nothing reads it back. Where the optimizer
-    averages weights (EMA), `best.keras` has the averaged ones.
+    `last.keras` is an ordinary Keras file that also holds what Keras leaves out: the
+    states of random seeds and of metrics, and the run's progress. One file, so that a
+    crash cannot leave a network of one step with the state of another. There is one
+    before the first step, too, and one at the end of each epoch. The one before is
+    kept as `last-1.keras`, and so on. `state.json` shows the progress to people and
+    tools; nothing reads it back. Where the optimizer averages weights (EMA),
+    `best.keras` has the averaged ones.
+
+    Must be the last callback: an epoch counts when all have seen it.
 
     Args:
         folder: where to write.
         monitor: name of the metric that the best network has least of. An epoch
             without it is not the best.
-        state: progress so far, from `restore` or `FRESH`.
-        highest: whether the best network has most of it instead.
+        state: progress so far, from `resume_state`; it is kept up to date.
+        steps: of an epoch.
+        stop: whether the run has been asked to stop.
+        record: of the run, to make its folder anew if it is deleted meanwhile.
+        every: steps between two checkpoints.
+        kept: checkpoints to keep, at least 1.
+        highest: whether the best network has most of `monitor` instead.
 
     Raises:
-        FloatingPointError: at the end of an epoch with a loss that is not finite;
-            the last checkpoint stays as it was.
+        Interrupted: after a step, when the run has been asked to stop and the state is
+            saved.
+        FloatingPointError: after a step with a loss that is not finite, or before a
+            network with such weights would be saved; the checkpoints stay as they were.
+        OSError: a checkpoint cannot be written; those before are whole.
     """
 
     def __init__(
-        self, folder: Path, monitor: str, state: dict, *, highest: bool = False
+        self,
+        folder: Path,
+        monitor: str,
+        state: dict,
+        *,
+        steps: int,
+        stop: StopRequest,
+        record: dict,
+        every: int = STEPS_BETWEEN,
+        kept: int = KEPT,
+        highest: bool = False,
     ):
         super().__init__()
         self.folder = folder
         self.monitor = monitor
-        self.state = dict(state)
+        self.state = state
+        self.steps = steps
+        self.stop = stop
+        self.record = record
+        self.every = every
+        self.kept = kept
         self.highest = highest
+        self._log = _text(folder / history.FILE)
+
+    def on_train_begin(self, logs=None):
+        if not generations(self.folder / LAST):
+            self.model.optimizer.build(self.model.trainable_variables)
+            self._save()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._first = self.state["step"]
+        if self._first:
+            assign(self.model.metrics_variables, self.state["metrics"])
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self.state["step"] = self._first + batch + 1
+        if not math.isfinite(logs["loss"]):
+            raise FloatingPointError(f"The loss is {logs['loss']} {self._place()}")
+        if step == self.steps or self.stop or step % self.every == 0:
+            _sync(self.model)
+            self.state["metrics"] = values(self.model.metrics_variables)
+        if self.stop:
+            self._save_and_stop()
+        if step % self.every == 0 and step < self.steps:
+            self._save()
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self.stop:
+            _sync(self.model)
+            with averaged(self.model):  # which are the model's while it is measured
+                self._save_and_stop()
 
     def on_epoch_end(self, epoch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            raise FloatingPointError(
-                f"The loss is {logs['loss']} after epoch {epoch + 1}: try a lower "
-                "learning rate. The checkpoints of earlier epochs are untouched"
-            )
-        self.state["epoch"] = epoch + 1
+        self._log = _text(self.folder / history.FILE) or self._log
+        self.state |= {"epoch": epoch + 1, "step": 0, "seconds": 0.0, "metrics": []}
         value = logs.get(self.monitor)
-        if value is not None and self._is_better(float(value)):
+        is_best = value is not None and self._is_better(float(value))
+        if is_best:
             self.state |= {"best": float(value), "best_epoch": epoch + 1}
-            with averaged(self.model):
-                replace_file(self.folder / "best.keras", self.model.save)
-        save_state(self.model, self.folder / "last.keras", self.state)
-        shown = self.state | {"monitor": self.monitor}
-        write_json(self.folder / "state.json", shown)
+        self._save(best=is_best)
+        if self.stop:
+            raise Interrupted(self._stopped())
 
     def _is_better(self, value: float) -> bool:
         best = self.state["best"]
         return best is None or (value > best if self.highest else value < best)
 
+    def _save_and_stop(self) -> None:
+        self._save()
+        raise Interrupted(self._stopped())
 
-def save_state(model: keras.Model, path: Path, state: dict) -> None:
+    def _save(self, best: bool = False) -> None:
+        self._check_finite()
+        try:
+            self._write(best)
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and not self.folder.exists():
+                self._rescue()
+            whole = generations(self.folder / LAST)
+            kept = f"{whole[0]} is whole" if whole else "there is no checkpoint yet"
+            raise OSError(
+                f"The state {self._place()} cannot be written to {self.folder}: "
+                f"{error.strerror or error}. Make room there, or let it be written to; "
+                f"then go on: {kept}"
+            ) from error
+
+    def _write(self, best: bool) -> None:
+        if best:
+            with averaged(self.model):
+                replace_file(self.folder / BEST, self.model.save)
+        save_state(self.model, self.folder / LAST, self.state, older=self.kept - 1)
+        shown = {key: self.state[key] for key in FRESH} | {"monitor": self.monitor}
+        write_json(self.folder / "state.json", shown)
+
+    def _rescue(self) -> None:
+        """Make a folder that was deleted anew, with all that is known."""
+        self.folder.mkdir(parents=True)
+        write_json(self.folder / RECORD, self.record)
+        write_text(self.folder / history.FILE, self._log)
+        self.state |= {"best": None, "best_epoch": None}  # which is lost
+        self._write(best=False)
+        raise FileNotFoundError(
+            f"{self.folder} was deleted while the run went on. It is made anew, with "
+            f"the state {self._place()}, and the run can go on from there; earlier "
+            "checkpoints, the best network among them, are lost"
+        )
+
+    def _check_finite(self) -> None:
+        wrong = not_finite(self.model)
+        if wrong:
+            raise FloatingPointError(
+                f"The weights of {wrong[0]} are not finite {self._place()}"
+            )
+
+    def _stopped(self) -> str:
+        return f"Stopped by {self.stop.by}. {self.folder} has the state {self._place()}"
+
+    def _place(self) -> str:
+        epoch, step = self.state["epoch"], self.state["step"]
+        if not step:
+            return f"after epoch {epoch}" if epoch else "before the first step"
+        return f"after step {step} of {self.steps} of epoch {epoch + 1}"
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def not_finite(model: keras.Model) -> list[str]:
+    """Paths of the weights that hold a NaN or an infinity, in the model's order."""
+    return [
+        weight.path for weight in model.weights if not np.isfinite(_array(weight)).all()
+    ]
+
+
+def save_state(model: keras.Model, path: Path, state: dict, *, older: int = 0) -> None:
     """Write all that `restore` brings back, whole or not at all.
 
     Args:
         model: compiled.
         path: the file, `….keras`.
         state: the progress, as `restore` returns it.
+        older: as for `replace_file`.
     """
 
     def write(aside: Path) -> None:
         model.save(aside)
-        extra = state | {"random": _random_states(model)}
+        seeds = values(random_variables(model))
+        extra = state | {"random": seeds, "versions": versions()}
         with zipfile.ZipFile(aside, "a") as archive:
             archive.writestr(STATE_MEMBER, json.dumps(extra))
 
-    replace_file(path, write)
+    replace_file(path, write, older=older)
+
+
+def resume_state(model: keras.Model, folder: Path) -> dict:
+    """Put a compiled model into the state of a run's last whole checkpoint.
+
+    Returns:
+        The progress; `FRESH` where there is no checkpoint yet.
+
+    Raises:
+        ValueError: none of the checkpoints is whole.
+    """
+    state = newest_whole(folder / LAST, lambda path: restore(model, path))
+    return dict(FRESH) if state is None else state
+
+
+def newest_whole(path: Path, read: Callable[[Path], Found]) -> Found | None:
+    """What `read` gives of the newest of `generations(path)` that it does not refuse.
+
+    What is refused is named on standard error, and put aside as `….damaged`.
+
+    Args:
+        path: of the newest.
+        read: raises ValueError for a file that is damaged, or another run's.
+
+    Returns:
+        None, if there is no file at all.
+
+    Raises:
+        ValueError: all are refused.
+    """
+    refused = {}
+    for candidate in generations(path):
+        try:
+            found = read(candidate)
+        except ValueError as error:
+            refused[candidate] = error
+            continue
+        for damaged, error in refused.items():
+            print(f"Refused: {error}. Going on from {candidate}", file=sys.stderr)
+            os.replace(damaged, damaged.with_name(damaged.name + DAMAGED))
+        return found
+    if refused:
+        said = "; ".join(map(str, refused.values()))
+        raise ValueError(f"No checkpoint is left to go on from. {said}")
+    return None
 
 
 def restore(model: keras.Model, path: Path) -> dict:
@@ -97,29 +291,56 @@ def restore(model: keras.Model, path: Path) -> dict:
         path: the file.
 
     Returns:
-        The progress: `epoch` (epochs done), `best`, `best_epoch`.
+        The progress: `epoch` (epochs done), `step` (of the next epoch, done),
+        `seconds` (which that took), `metrics` (after it), `best`, `best_epoch`.
 
     Raises:
         ValueError: the file is damaged, no checkpoint of `Checkpoint`'s, or of
             another architecture.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            state = json.loads(archive.read(STATE_MEMBER))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise ValueError(f"{path} holds no run to go on with: {error}") from error
     model.optimizer.build(model.trainable_variables)
-    model.load_weights(path)
-    seeds = random_variables(model)
-    saved = state.pop("random")
-    if len(seeds) != len(saved):
-        raise ValueError(
-            f"{path} has {len(saved)} random seeds, the model has {len(seeds)}: it is "
-            "of another architecture"
-        )
-    for variable, value in zip(seeds, saved, strict=True):
-        variable.assign(np.array(value, variable.dtype))
-    return state
+    with reading(path):
+        with zipfile.ZipFile(path) as archive:
+            state = json.loads(read_member(archive, STATE_MEMBER))
+        saved, seeds = state.pop("random"), random_variables(model)
+        if len(seeds) != len(saved):
+            raise ValueError(
+                f"it has {len(saved)} random seeds, the model has {len(seeds)}: it is "
+                "of another architecture"
+            )
+        with warnings.catch_warnings():
+            # What Keras only warns of: the state of another optimizer.
+            warnings.simplefilter("error", UserWarning)
+            model.load_weights(path)
+        assign(seeds, saved)
+        return FRESH | state
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Tell which checkpoint is damaged.
+
+    Raises:
+        ValueError: in place of whatever a file raises that is not whole, or holds
+            something else; the message names the file.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} holds no run to go on with: {said}") from error
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member of a checkpoint that is ours.
+
+    Raises:
+        ValueError: it claims to be larger than any such member.
+    """
+    size = archive.getinfo(name).file_size
+    if size > MOST_STATE_BYTES:
+        raise ValueError(f"{name} has {size:,} bytes, over {MOST_STATE_BYTES:,}")
+    return archive.read(name)
 
 
 def random_variables(model: keras.Model) -> list:
@@ -128,8 +349,22 @@ def random_variables(model: keras.Model) -> list:
     return [variable for variable in model.variables if id(variable) not in saved]
 
 
-def _random_states(model: keras.Model) -> list[list[int]]:
-    return [
-        keras.ops.convert_to_numpy(variable).tolist()
-        for variable in random_variables(model)
-    ]
+def values(variables) -> list:
+    """The variables' values as JSON types, which hold them exactly."""
+    return [_array(variable).tolist() for variable in variables]
+
+
+def assign(variables, saved: list) -> None:
+    """Give variables what `values` gave."""
+    for variable, value in zip(variables, saved, strict=True):
+        variable.assign(np.array(value, variable.dtype))
+
+
+def _array(variable) -> np.ndarray:
+    return keras.ops.convert_to_numpy(variable)
+
+
+def _sync(model: keras.Model) -> None:
+    """On JAX, `fit` keeps the values of variables to itself until it is asked."""
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()

@@ -10,17 +10,21 @@ from pathlib import Path
 import keras
 
 from keras_attention.attention import recorded
-from keras_attention.training.checkpoint import FRESH, save_state
+from keras_attention.training.checkpoint import LAST, newest_whole, reading
 from keras_attention.training.files import replace_file
 from keras_attention.training.finetune_recipes import FinetuneRecipe, finetune_recipe
 from keras_attention.training.fitting import fit
 from keras_attention.training.layerwise import set_trainable, set_up_layers
 from keras_attention.training.run_folder import (
-    read_run,
     refuse_differences,
     refuse_existing,
 )
-from keras_attention.training.runs import Request, check_request
+from keras_attention.training.runs import (
+    Request,
+    check_request,
+    stored_request,
+    to_record,
+)
 from keras_attention.training.starting import Start, load_named, load_network
 
 NEW_LAYERS = "new_layers"
@@ -44,7 +48,7 @@ class FinetuneRequest(Request):
         dtype: as for `Request`, of a network built by name. A whole network has its
             own.
         stem, epochs, batch_size, learning_rate, schedule, data_dir, validation,
-            image_size, limit, seed, split_seed: as for `Request`.
+            image_size, limit, seed, split_seed, on_bad_image: as for `Request`.
         weights: without `model`, a `.keras` file of a whole network, or the folder of
             a run; with it, what `keras_attention.weights.load_weights` takes.
         attach: an attention to put into the network: a name or a spec.
@@ -162,7 +166,10 @@ def finetune(
     # What cannot be frozen is told before data is read.
     set_up_layers(start.model, settings, start.drawn)
     size = start.model.input_shape[1:3]
-    data = start.prepare(request.load_data(download=download, image_size=size))
+    data = request.load_data(
+        download=download, image_size=size, out=out, resume=resume, verbose=verbose
+    )
+    data = start.prepare(data)
     start = start.with_classes(data.preprocessing.class_names)
     factors = set_up_layers(start.model, settings, start.new)
     if verbose:
@@ -178,30 +185,12 @@ def finetune(
         resume=resume,
         stop_after=stop_after,
         learning_rate_factors=factors,
-        callbacks=[KeepStart(out)],
         verbose=verbose,
-        description=dataclasses.asdict(request) | {NEW_LAYERS: sorted(start.new)},
+        description=to_record(request) | {NEW_LAYERS: sorted(start.new)},
         command=command,
     )
     _write_best(out)
     return history
-
-
-class KeepStart(keras.callbacks.Callback):
-    """Before the first step, write a `last.keras` of no epochs.
-
-    So a run goes on from its folder alone, from its first epoch too: the weights that
-    it began with may be gone, or be other ones by then.
-    """
-
-    def __init__(self, folder: Path):
-        super().__init__()
-        self.path = folder / "last.keras"
-
-    def on_train_begin(self, logs=None):
-        if not self.path.exists():
-            self.model.optimizer.build(self.model.trainable_variables)
-            save_state(self.model, self.path, FRESH)
 
 
 def _fresh(out: Path, asked: dict) -> tuple[FinetuneRequest, Start]:
@@ -212,7 +201,7 @@ def _fresh(out: Path, asked: dict) -> tuple[FinetuneRequest, Start]:
 
 
 def _resumed(out: Path, asked: dict) -> tuple[FinetuneRequest, Start]:
-    stored = dict(read_run(out, fields=("model",))["model"])
+    stored = stored_request(out)
     new = stored.pop(NEW_LAYERS, None)
     fields = {field.name for field in dataclasses.fields(FinetuneRequest)}
     if new is None or set(stored) != fields:
@@ -222,12 +211,17 @@ def _resumed(out: Path, asked: dict) -> tuple[FinetuneRequest, Start]:
         )
     request = _request({**stored, **asked, **_data_and_place(asked)})
     refuse_differences(out, stored, dataclasses.asdict(request))
-    last = out / "last.keras"
-    if not last.exists():
-        return request, request.start()
     keras.utils.set_random_seed(request.seed)
-    start = load_network(str(last))
+    # Not the weights it began with: these may be gone, or be other ones by now.
+    start = newest_whole(out / LAST, _network)
+    if start is None:
+        return request, request.start()
     return request, dataclasses.replace(start, new=frozenset(new))
+
+
+def _network(path: Path) -> Start:
+    with reading(path):
+        return load_network(str(path))
 
 
 def _request(asked: dict) -> FinetuneRequest:

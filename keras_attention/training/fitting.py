@@ -11,10 +11,21 @@ import keras
 
 from keras_attention.data import ImageData, naming_corrupt_files
 from keras_attention.data.mixing import mixed, one_hot
+from keras_attention.layers.checks import positive_integer
 from keras_attention.training import history
 from keras_attention.training.averaging import AveragedEvaluation
-from keras_attention.training.checkpoint import FRESH, Checkpoint, restore
+from keras_attention.training.checkpoint import (
+    KEPT,
+    LAST,
+    STEPS_BETWEEN,
+    Checkpoint,
+    resume_state,
+)
 from keras_attention.training.compilation import compile
+from keras_attention.training.divergence import find_divergence
+from keras_attention.training.epochs import Epochs
+from keras_attention.training.interruption import stop_signals
+from keras_attention.training.memory import explaining_memory
 from keras_attention.training.recipes import Recipe
 from keras_attention.training.run_folder import open_run
 
@@ -28,6 +39,8 @@ def fit(
     seed: int = 0,
     resume: bool = False,
     stop_after: int | None = None,
+    checkpoint_steps: int = STEPS_BETWEEN,
+    keep: int = KEPT,
     learning_rate_factors: Mapping[str, float] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
@@ -36,12 +49,15 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train, with logs and checkpoints in `out`.
 
-    A run that stopped after any epoch, and is resumed with the same arguments,
+    A run that stopped after any step, and is resumed with the same arguments,
     ends with the same weights as one that did not stop. The folder gets
     `run.json` (settings, preprocessing, versions, seed, commands), `history.csv`
-    (one row per epoch, epochs from 0), `last.keras`, `best.keras` (least
-    `val_top1_error`, or `top1_error` without validation images), `state.json`,
-    and `tensorboard/` if TensorBoard is installed.
+    (one row per epoch, epochs from 0), `last.keras` and the checkpoints before it,
+    `best.keras` (least `val_top1_error`, or `top1_error` without validation images),
+    `state.json`, and `tensorboard/` if TensorBoard is installed.
+
+    SIGTERM and Ctrl-C end it after the step that is under way, with its state saved;
+    a second one ends it at once.
 
     Args:
         model: a classifier, `[batch, height, width, channels]` to
@@ -54,6 +70,8 @@ def fit(
         resume: go on with the run in `out`; from its first epoch if it has no
             checkpoint yet.
         stop_after: epochs to train at most in this call; None trains to the end.
+        checkpoint_steps: steps between two checkpoints; an epoch's end has one, too.
+        keep: checkpoints to keep: where the last one is damaged, the one before serves.
         learning_rate_factors: as for `SGDL2`: {name of a layer: factor}.
         callbacks: more Keras callbacks. Their state is not part of a checkpoint.
         verbose: Keras' progress bar.
@@ -71,8 +89,12 @@ def fit(
         FileExistsError: `out` holds a run and `resume` is False.
         FileNotFoundError: it holds none and `resume` is True.
         ValueError: model, data and recipe do not fit together, differ from the
-            run's, or an image file is broken.
-        FloatingPointError: the loss is not finite.
+            run's, an image file is broken, or no checkpoint is whole.
+        FloatingPointError: the loss is not finite; the message names the first layer
+            that was not, and the last good checkpoint stays.
+        MemoryError: a step needs more memory than there is.
+        OSError: the folder cannot be written to.
+        Interrupted: by a signal; it is a KeyboardInterrupt.
     """
     out = Path(out)
     data = data.with_preprocessing(
@@ -81,6 +103,8 @@ def fit(
     check_fit(model, data)
     if stop_after is not None and stop_after < 1:
         raise ValueError(f"`stop_after` must be at least 1. Received: {stop_after}")
+    positive_integer("checkpoint_steps", checkpoint_steps)
+    positive_integer("keep", keep)
     steps = data.steps_per_epoch(recipe.batch_size)
     compile(model, recipe, steps, learning_rate_factors=learning_rate_factors)
     fixed = {
@@ -91,25 +115,47 @@ def fit(
         "seed": seed,
         "dtype": model.dtype_policy.name,
     }
-    open_run(out, fixed, command=command, resume=resume)
-    state = _progress(model, out)
+    record = open_run(out, fixed, command=command, resume=resume)
+    state = resume_state(model, out)
+    history.forget_after(out / history.FILE, state["epoch"])
     done = state["epoch"]
-    if done < recipe.epochs:
-        stop = recipe.epochs if stop_after is None else done + stop_after
-        with naming_corrupt_files(data):
-            model.fit(
-                _training(data, recipe, seed, done),
-                validation_data=_validation(data, recipe),
-                initial_epoch=done,
-                epochs=min(stop, recipe.epochs),
-                steps_per_epoch=steps,
-                shuffle=False,
-                callbacks=_callbacks(out, data, recipe, state, callbacks),
-                verbose=verbose,
-            )
-    elif verbose:
-        print(f"{out} has all of its {recipe.epochs} epochs already")
-    return history.read(out / "history.csv")
+    if done == recipe.epochs:
+        if verbose:
+            print(f"{out} has all of its {recipe.epochs} epochs already")
+        return history.read(out / history.FILE)
+    stop_epoch = recipe.epochs if stop_after is None else done + stop_after
+
+    def training(epoch: int, step: int):
+        return _training(data, recipe, seed, epoch, step)
+
+    with (
+        stop_signals() as stop,
+        naming_corrupt_files(data),
+        explaining_memory(recipe.batch_size),
+    ):
+        checkpoint = Checkpoint(
+            out,
+            "val_top1_error" if data.validation else "top1_error",
+            state,
+            steps=steps,
+            stop=stop,
+            record=record,
+            every=checkpoint_steps,
+            kept=keep,
+        )
+        epochs = Epochs(
+            model,
+            training,
+            _validation(data, recipe),
+            steps,
+            [*_logs(out, recipe, state), *callbacks, checkpoint],
+            verbose,
+        )
+        try:
+            epochs.train(done, state["step"], min(stop_epoch, recipe.epochs))
+        except FloatingPointError as error:
+            raise _explained(error, model, out, training, verbose) from error
+    return history.read(out / history.FILE)
 
 
 def check_fit(model: keras.Model, data: ImageData) -> None:
@@ -148,26 +194,35 @@ def tensorboard_missing() -> bool:
     return importlib.util.find_spec("tensorboard") is None
 
 
-def _progress(model: keras.Model, out: Path) -> dict:
-    """Bring a run's last checkpoint back, if there is one, and tell how far it is."""
-    path = out / "last.keras"
-    state = restore(model, path) if path.exists() else dict(FRESH)
-    history.forget_after(out / "history.csv", state["epoch"])
-    return state
+def _explained(
+    error: FloatingPointError, model: keras.Model, out: Path, training, verbose
+) -> FloatingPointError:
+    """The error, with the layer in which it began: what came before is done again."""
+    good = resume_state(model, out)
+    if verbose:
+        print(f"\n{error}. Going back to find out where it began", flush=True)
+    found = find_divergence(model, training(good["epoch"], good["step"]))
+    first = f"The first value that is not finite is {found}. " if found else ""
+    return FloatingPointError(
+        f"{error}. {first}Try a lower learning rate. {out / LAST}, of before that, is "
+        "untouched"
+    )
 
 
-def _training(data: ImageData, recipe: Recipe, seed: int, first_epoch: int):
+def _training(data: ImageData, recipe: Recipe, seed: int, epoch: int, step: int):
+    """Batches from a step of an epoch on, to the end of the run."""
     batches = data.training(
         recipe.augmentation,
         batch_size=recipe.batch_size,
         seed=seed,
-        first_epoch=first_epoch,
+        first_epoch=epoch,
+        first_step=step,
         epochs=recipe.epochs,
     )
     if recipe.soft_labels:
         batches = one_hot(batches, data.preprocessing.classes)
     if recipe.mixup:
-        first = first_epoch * data.steps_per_epoch(recipe.batch_size)
+        first = epoch * data.steps_per_epoch(recipe.batch_size) + step
         batches = mixed(batches, alpha=recipe.mixup, seed=seed, first_step=first)
     return batches
 
@@ -181,13 +236,10 @@ def _validation(data: ImageData, recipe: Recipe):
     return batches
 
 
-def _callbacks(
-    out: Path, data: ImageData, recipe: Recipe, state: dict, more: Sequence
-) -> list:
-    """Logs first, the checkpoint last: an epoch counts when all has seen it."""
+def _logs(out: Path, recipe: Recipe, state: dict) -> list:
     logs = [
-        history.EpochFacts(),
-        keras.callbacks.CSVLogger(str(out / "history.csv"), append=True),
+        history.EpochFacts(state),
+        keras.callbacks.CSVLogger(str(out / history.FILE), append=True),
     ]
     if tensorboard_missing():
         print(
@@ -198,5 +250,4 @@ def _callbacks(
         logs.append(keras.callbacks.TensorBoard(str(out / "tensorboard")))
     if recipe.ema:
         logs.append(AveragedEvaluation())
-    monitor = "val_top1_error" if data.validation else "top1_error"
-    return [*logs, *more, Checkpoint(out, monitor, state)]
+    return logs

@@ -11,16 +11,29 @@ import keras
 
 from keras_attention.training.files import naming, write_text
 
+FILE = "history.csv"
+
 
 class EpochFacts(keras.callbacks.Callback):
     """Add the learning rate and the seconds of each epoch to the logs.
 
     The learning rate is that of the epoch's last step. Seconds include the
-    validation. Must stand before the callbacks that write logs.
+    validation, and what an interrupted epoch took before. Must stand before the
+    callbacks that write logs.
+
+    Args:
+        state: the run's progress, whose `seconds` are kept up to date.
     """
 
+    def __init__(self, state: dict):
+        super().__init__()
+        self.state = state
+
     def on_epoch_begin(self, epoch, logs=None):
-        self.began = time.perf_counter()
+        self.began = time.perf_counter() - self.state["seconds"]
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.state["seconds"] = time.perf_counter() - self.began
 
     def on_epoch_end(self, epoch, logs=None):
         optimizer = self.model.optimizer

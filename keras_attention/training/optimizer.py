@@ -93,6 +93,9 @@ class SGDL2(keras.optimizers.SGD):
             learning_rate = learning_rate * factor
         super().update_step(gradient, variable, learning_rate)
 
+    def finalize_variable_values(self, var_list):
+        """Nothing: a run decides itself when it ends (`averaging.take_averages`)."""
+
     def _factors(self, paths: list[str]) -> list[float]:
         """Of every variable, by the layers in its path."""
         named = [self._named_layer(path) for path in paths]

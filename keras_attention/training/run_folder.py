@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 
 from keras_attention.data.preprocessing import Preprocessing
+from keras_attention.files import remove_partial
 from keras_attention.training.files import naming, read_json, write_json
 from keras_attention.version import __version__
 
@@ -30,8 +31,10 @@ def open_run(
     command: str | None,
     resume: bool,
     kind: str = TRAINING,
-) -> None:
+) -> dict:
     """Start a run's folder, or check that a session belongs to it.
+
+    What a session that was killed left half-written is removed.
 
     Args:
         folder: made if it is not there.
@@ -39,6 +42,9 @@ def open_run(
         command: the command line, to be recorded.
         resume: whether the run goes on.
         kind: as for `read_run`.
+
+    Returns:
+        The record, as it stands in the folder.
 
     Raises:
         FileExistsError: there is a run and `resume` is False.
@@ -55,8 +61,10 @@ def open_run(
         sessions = []
     sessions.append(_session(command))
     folder.mkdir(parents=True, exist_ok=True)
+    remove_partial(folder)
     record = {"format": FORMAT, "kind": kind, **fixed, "sessions": sessions}
     write_json(folder / RECORD, record)
+    return record
 
 
 def refuse_existing(folder: Path) -> None:
@@ -138,11 +146,16 @@ def _session(command: str | None) -> dict:
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": command,
         "backend": keras.backend.backend(),
-        "versions": {
-            "keras_attention": __version__,
-            "python": platform.python_version(),
-            **{name: _version(name) for name in PACKAGES},
-        },
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python and the packages that results depend on; None where one is missing."""
+    return {
+        "keras_attention": __version__,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
     }
 
 

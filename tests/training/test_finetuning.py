@@ -13,9 +13,9 @@ import tensorflow as tf
 from keras_attention import applications, training
 from keras_attention.data import load
 from keras_attention.layers import SE
-from keras_attention.training.checkpoint import STATE_MEMBER
+from keras_attention.training.checkpoint import STATE_MEMBER, Checkpoint
 from keras_attention.training.classifier import replace_classifier
-from keras_attention.training.finetuning import KeepStart, finetune
+from keras_attention.training.finetuning import finetune
 from keras_attention.training.starting import Start, load_named, load_network, with_size
 from keras_attention.weights import save_weights
 from tests.training.conftest import values
@@ -111,14 +111,14 @@ def test_one_and_one_epochs_are_two_and_the_folder_is_enough(
 def test_a_run_that_died_in_its_first_epoch_goes_on_without_the_weights(
     weights, straight, tmp_path, monkeypatch
 ):
-    class Crash(KeepStart):
+    class Crash(Checkpoint):
         def on_train_batch_end(self, batch, logs=None):
             raise KeyboardInterrupt
 
     moved = tmp_path / "moved.keras"
     shutil.copy(weights, moved)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("keras_attention.training.finetuning.KeepStart", Crash)
+        patch.setattr("keras_attention.training.fitting.Checkpoint", Crash)
         run(moved, tmp_path / "b", **EVERYTHING)
     moved.unlink()
     finetune(out=tmp_path / "b", resume=True, verbose=0)

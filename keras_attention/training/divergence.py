@@ -1,0 +1,86 @@
+"""Where the first value that is not finite came from."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable, Iterator
+
+import keras
+import numpy as np
+
+from keras_attention.training.checkpoint import not_finite
+
+
+def find_divergence(model: keras.Model, batches: Iterable) -> str | None:
+    """Train on batches until a value is not finite, and tell which was the first.
+
+    Args:
+        model: compiled, in the state before the first of the batches.
+        batches: `(images, labels)`, the ones with which it has diverged.
+
+    Returns:
+        What it was: the output of a layer, the loss, or weights after an update. None
+        if all stays finite.
+    """
+    for number, (images, labels) in enumerate(batches, start=1):
+        before = model.get_weights()
+        # Its metrics are means over all batches since they were reset.
+        model.reset_metrics()
+        loss = model.train_on_batch(images, labels, return_dict=True)["loss"]
+        wrong = not_finite(model)
+        if wrong or not math.isfinite(loss):
+            model.set_weights(before)
+            layer = first_layer(model, images)
+            return f"{_first(layer, loss, wrong)}, {number} steps after the checkpoint"
+    return None
+
+
+def first_layer(model: keras.Model, images) -> str | None:
+    """The first layer, in the order of computing, whose output is not all finite."""
+    found = []
+    with _outputs_seen(model, found):
+        model(images, training=True)
+    return found[0] if found else None
+
+
+def _first(layer: str | None, loss: float, wrong: list[str]) -> str:
+    if layer:
+        return f"the output of the layer {layer!r}"
+    if not math.isfinite(loss):
+        return f"the loss ({loss}), of outputs that are finite"
+    others = f" and {len(wrong) - 1} others" if len(wrong) > 1 else ""
+    return f"an update of the weights: {wrong[0]}{others}"
+
+
+@contextlib.contextmanager
+def _outputs_seen(model: keras.Model, found: list[str]) -> Iterator[None]:
+    """Within the block, layers whose outputs are not finite are added to `found`."""
+    layers = [each for each in model._flatten_layers() if not _is_network(each)]
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(_output_seen(layer, found))
+        yield
+
+
+def _is_network(layer) -> bool:
+    return isinstance(layer, keras.Model)
+
+
+@contextlib.contextmanager
+def _output_seen(layer, found: list[str]) -> Iterator[None]:
+    # In its `__dict__`: Keras tracks no change there.
+    attributes, call = vars(layer), layer.call
+
+    def seen(*arguments, **options):
+        outputs = call(*arguments, **options)
+        arrays = keras.tree.flatten(outputs)
+        if not all(np.isfinite(keras.ops.convert_to_numpy(a)).all() for a in arrays):
+            found.append(layer.name)
+        return outputs
+
+    attributes["call"] = seen
+    try:
+        yield
+    finally:
+        del attributes["call"]
