@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_attention.choices import check_choice
 from keras_attention.data.augmentation import Augmentation, random_resized_crop
 from keras_attention.data.order import WHOLE, Order, Part, draw_seed
+from keras_attention.data.padding import Padding
 from keras_attention.data.preprocessing import Preprocessing
 from keras_attention.data.splits import ArraySplit, Split
 
@@ -151,17 +152,28 @@ class ImageData:
             .prefetch(tf.data.AUTOTUNE)
         )
 
-    def evaluation(self, split: str, *, batch_size: int) -> tf.data.Dataset:
+    def evaluation(
+        self, split: str, *, batch_size: int, devices: int = 1, part: Part = WHOLE
+    ) -> tf.data.Dataset:
         """Every image of a split once, in storage order, not augmented.
 
         The last batch may be smaller than `batch_size`.
 
+        Args:
+            split: its name.
+            batch_size: images in a batch.
+            devices: that share a batch. Several get empty images in the last batch
+                where they do not divide it, and all images get weights (`Padding`).
+            part: what to deliver of every batch, where several processes share it.
+
         Returns:
-            Dataset of `(float32 [batch, height, width, channels], int64 [batch])`
-            with known cardinality.
+            Dataset of `(float32 [batch, height, width, channels], int64 [batch])`,
+            for several devices with float32 weights `[batch]` as third, with known
+            cardinality.
 
         Raises:
-            ValueError: there is no such split, or it is empty.
+            ValueError: there is no such split, it is empty, or the devices do not
+                divide the batch.
         """
         images = self.split(split)
         if not len(images):
@@ -170,14 +182,20 @@ class ImageData:
         def fit_size(image, label):
             return self.preprocessing.fit_size(image), label
 
-        def normalize(batch, labels):
+        def normalize(batch, *labels):
             batch = tf.ensure_shape(batch, (None, *self.preprocessing.input_shape))
-            return self.preprocessing.normalize(batch), labels
+            return self.preprocessing.normalize(batch), *labels
 
+        def batched(samples):
+            samples = samples.map(fit_size, num_parallel_calls=tf.data.AUTOTUNE)
+            return (
+                samples.batch(batch_size) if devices == 1 else padding.batches(samples)
+            )
+
+        padding = Padding(len(images), batch_size, devices, part)
+        places = None if devices == 1 else padding.places()
         return (
-            images.ordered()
-            .map(fit_size, num_parallel_calls=tf.data.AUTOTUNE)
-            .batch(batch_size)
+            batched(images.ordered(places))
             .map(normalize, num_parallel_calls=tf.data.AUTOTUNE)
             .prefetch(tf.data.AUTOTUNE)
         )

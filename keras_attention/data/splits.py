@@ -30,8 +30,8 @@ class Split(Protocol):
     def samples(self, order: Order) -> tf.data.Dataset:
         """Training images one by one, in the order's order."""
 
-    def ordered(self) -> tf.data.Dataset:
-        """Every image once, in storage order."""
+    def ordered(self, places: np.ndarray | None = None) -> tf.data.Dataset:
+        """Every image once, or those at rising places, in storage order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +57,9 @@ class ArraySplit:
     def samples(self, order: Order) -> tf.data.Dataset:
         return self.batches(order).unbatch()
 
-    def ordered(self) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices((self.images, self.labels))
+    def ordered(self, places: np.ndarray | None = None) -> tf.data.Dataset:
+        own = self if places is None else self.take(places)
+        return tf.data.Dataset.from_tensor_slices((own.images, own.labels))
 
     def take(self, indices: np.ndarray) -> ArraySplit:
         """The images at these indices."""
@@ -79,8 +80,9 @@ class FileSplit:
     def samples(self, order: Order) -> tf.data.Dataset:
         return self._read(order.samples())
 
-    def ordered(self) -> tf.data.Dataset:
-        return self._read(tf.data.Dataset.range(len(self)))
+    def ordered(self, places: np.ndarray | None = None) -> tf.data.Dataset:
+        own = self if places is None else self.take(places)
+        return own._read(tf.data.Dataset.range(len(own)))
 
     def take(self, indices: np.ndarray) -> FileSplit:
         """The files at these indices."""
@@ -147,13 +149,20 @@ class RecordSplit:
         records = self._part(epochs.flat_map(one_epoch), order)
         return records.map(self.parse, num_parallel_calls=tf.data.AUTOTUNE)
 
-    def ordered(self) -> tf.data.Dataset:
-        pieces = tf.data.Dataset.range(len(self.files))
-        return (
-            pieces.flat_map(self._records)
-            .map(self.parse, num_parallel_calls=tf.data.AUTOTUNE)
-            .apply(tf.data.experimental.assert_cardinality(len(self)))
+    def ordered(self, places: np.ndarray | None = None) -> tf.data.Dataset:
+        records = tf.data.Dataset.range(len(self.files)).flat_map(self._records)
+        if places is not None:
+            records = self._at(places, records)
+        count = len(self) if places is None else len(places)
+        return records.map(self.parse, num_parallel_calls=tf.data.AUTOTUNE).apply(
+            tf.data.experimental.assert_cardinality(count)
         )
+
+    def _at(self, places: np.ndarray, records: tf.data.Dataset) -> tf.data.Dataset:
+        """Records at places: all are read, these alone decoded."""
+        wanted = tf.constant(np.isin(np.arange(len(self)), places))
+        numbered = records.enumerate().filter(lambda number, record: wanted[number])
+        return numbered.map(lambda number, record: record)
 
     def _part(self, records: tf.data.Dataset, order: Order) -> tf.data.Dataset:
         """The part's records: each process reads all, and decodes its own."""
