@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_attention.attaching.graph import as_functional
 from keras_attention.choices import check_choice, unknown
 from keras_attention.extras import require
 from keras_attention.layers.checks import positive_integer
@@ -18,7 +19,6 @@ from keras_attention.saved_models.description import LOGITS, Description
 from keras_attention.saved_models.images import as_images
 from keras_attention.saved_models.logits import ends_in_softmax
 from keras_attention.saved_models.placing import check_place, folder_in, put
-from keras_attention.saved_models.rewriting import as_functional
 from keras_attention.saved_models.runtime import load
 from keras_attention.saved_models.verification import (
     BOUNDS,

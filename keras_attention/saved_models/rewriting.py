@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_attention.attaching.copying import assign, carry_weights, remade
+from keras_attention.attaching.graph import as_functional
 from keras_attention.saved_models.folding import (
     foldable_norms,
     is_known,
@@ -33,39 +35,6 @@ def export_form(model):
 def float32_form(model):
     """A copy of a network in which every layer computes in float32."""
     return _copy(as_functional(model), fold=False)
-
-
-def as_functional(model):
-    """The model as a functional one, of the same layers.
-
-    Raises:
-        ValueError: it is no functional or sequential model, not built, or quantized.
-    """
-    if not isinstance(model, keras.Model):
-        raise ValueError(
-            f"A `keras.Model` is needed. Received: {model!r} of type "
-            f"{type(model).__name__}."
-        )
-    if not model.built:
-        raise ValueError(
-            f"Model {model.name!r} is not built, so it has no weights to export. Call "
-            "it on data, or give it an input shape, first."
-        )
-    if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    if not getattr(model, "inputs", None) or not hasattr(model, "operations"):
-        raise ValueError(
-            f"Model {model.name!r} is of the class {type(model).__name__}, whose "
-            "structure is not known. Functional and sequential models can be exported."
-        )
-    for layer in model._flatten_layers(include_self=False):
-        if getattr(layer, "quantization_mode", None):
-            raise ValueError(
-                f"Layer {layer.name!r} is quantized ({layer.quantization_mode}) "
-                "already. Export the network before `quantize()`, with precision="
-                "'int8'."
-            )
-    return model
 
 
 def _copy(model, fold):
@@ -111,31 +80,21 @@ def _config(layer):
 
 
 def _again(layer, use_bias):
-    config = _config(layer)
-    if "dtype" in config and not isinstance(layer, keras.layers.InputLayer):
-        config["dtype"] = "float32"
-    if use_bias:
-        config["use_bias"] = True
-    try:
-        copied = type(layer).from_config(config)
-    except Exception as error:
-        raise ValueError(
-            f"Layer {layer.name!r} of the class {type(layer).__name__} cannot be made "
-            f"again from its configuration: {error}"
-        ) from error
-    copied.name = layer.name  # which its configuration may not hold
-    return copied
+    """The layer without weights yet, in float32, with a bias if it is to have one."""
+    changes = {"use_bias": True} if use_bias else {}
+    if "dtype" in _config(layer) and not isinstance(layer, keras.layers.InputLayer):
+        changes["dtype"] = "float32"
+    return remade(layer, **changes)
 
 
 def _carry(layer, copied):
     """Put a layer's weights into its copy, which may have biases more."""
-    pairs = zip(layer.weights, copied.weights, strict=False)
-    if len(layer.weights) < len(copied.weights):
-        targets = _by_path(copied)
-        pairs = ((weight, targets[path]) for path, weight in _by_path(layer).items())
-    for weight, target in pairs:
-        # By NumPy: on JAX the two would share an array that training gives away.
-        target.assign(keras.ops.convert_to_numpy(weight))
+    if len(layer.weights) == len(copied.weights):
+        carry_weights(layer, copied)
+        return
+    targets = _by_path(copied)
+    for path, weight in _by_path(layer).items():
+        assign(targets[path], weight)
 
 
 def _by_path(layer):

@@ -11,8 +11,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_attention.attaching.graph import as_functional
 from keras_attention.saved_models.logits import ends_in_softmax, without_softmax
-from keras_attention.saved_models.rewriting import as_functional, float32_form
+from keras_attention.saved_models.rewriting import float32_form
 from keras_attention.saved_models.runtime import Artifact, load
 from keras_attention.training.prediction import softmax as probability
 

@@ -355,6 +355,18 @@ def test_nested_and_sequential_models(rng):
     assert norms(compare(inner, images)) == []
 
 
+def test_an_adapted_normalization_keeps_its_statistics(rng):
+    """It computes with constants that it makes of its weights, once they are there."""
+    scaled = keras.layers.Normalization()
+    scaled.adapt(rng.normal(100, 40, size=(8, *SHAPE)).astype("float32"))
+    image = keras.Input(SHAPE)
+    model = keras.Model(image, keras.layers.Conv2D(3, 1)(scaled(image)))
+    images = rng.normal(100, 40, size=(2, *SHAPE)).astype("float32")
+    compare(model, images)
+    found = outputs(float32_form(model), images)
+    np.testing.assert_allclose(found, outputs(model, images), rtol=1e-5, atol=1e-5)
+
+
 def test_what_cannot_be_copied_is_an_error():
     class Own(keras.Model):
         def call(self, inputs):
@@ -366,7 +378,7 @@ def test_what_cannot_be_copied_is_an_error():
         export_form(own)
     with pytest.raises(ValueError, match="not built"):
         export_form(keras.Sequential([keras.layers.Dense(2)]))
-    with pytest.raises(ValueError, match=r"`keras.Model` is needed. Received: 3"):
+    with pytest.raises(ValueError, match=r"must be a `keras.Model`. Received: 3"):
         export_form(3)
 
 
