@@ -10,6 +10,7 @@ from keras_attention.data.augmentation import Augmentation
 from keras_attention.data.corruption import naming_corrupt_files
 from keras_attention.data.folder import from_folder
 from keras_attention.data.image_data import ImageData
+from keras_attention.data.inspection import inspect_files
 from keras_attention.data.loading import load
 from keras_attention.data.preprocessing import Preprocessing
 from keras_attention.data.splits import ArraySplit, FileSplit, RecordSplit
@@ -23,6 +24,7 @@ __all__ = [
     "RecordSplit",
     "from_arrays",
     "from_folder",
+    "inspect_files",
     "load",
     "naming_corrupt_files",
 ]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 from keras_attention.choices import check_choice
@@ -12,7 +15,7 @@ from keras_attention.data.augmentation import Augmentation, random_resized_crop
 from keras_attention.data.order import WHOLE, Order, Part, draw_seed
 from keras_attention.data.padding import Padding
 from keras_attention.data.preprocessing import Preprocessing
-from keras_attention.data.splits import ArraySplit, Split
+from keras_attention.data.splits import ArraySplit, FileSplit, Split
 
 SPLITS = ("train", "validation", "test")
 BATCH_DRAWS, IMAGE_DRAWS = 1, 2
@@ -199,6 +202,45 @@ class ImageData:
             .map(normalize, num_parallel_calls=tf.data.AUTOTUNE)
             .prefetch(tf.data.AUTOTUNE)
         )
+
+    def without(self, paths: Collection[str]) -> ImageData:
+        """The same splits, but for these files.
+
+        Nothing else changes its split, and the fingerprint tells what was left out.
+
+        Args:
+            paths: as the splits have them; those that none has are passed over.
+
+        Raises:
+            ValueError: a split would be empty, or a class without training images.
+        """
+        splits, checksum, count = {}, 0, 0
+        for name, split in self.splits.items():
+            if isinstance(split, FileSplit):
+                places = split.places_of(paths)
+                splits[name] = split.take(np.delete(np.arange(len(split)), places))
+                checksum = zlib.crc32(name.encode() + places.tobytes(), checksum)
+                count += len(places)
+        if not count:
+            return self
+        self._check_rest(splits)
+        fingerprint = f"{self.fingerprint} without {count}:{checksum:08x}"
+        return dataclasses.replace(self, **splits, fingerprint=fingerprint)
+
+    def _check_rest(self, splits: dict[str, FileSplit]) -> None:
+        for name, split in splits.items():
+            if not len(split):
+                raise ValueError(
+                    f"All {len(self.split(name))} images of the split {name!r} of "
+                    f"{self.name} would be left out: replace some of them"
+                )
+        lost = set(self.train.labels) - set(splits["train"].labels)
+        if lost:
+            names = [self.preprocessing.class_names[label] for label in sorted(lost)]
+            raise ValueError(
+                f"All training images of {_short(tuple(names))} in {self.name} would "
+                "be left out: replace some of them, or remove the class"
+            )
 
     def _training_batches(
         self, order: Order, augmentation: Augmentation

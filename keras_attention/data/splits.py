@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -88,6 +88,11 @@ class FileSplit:
         """The files at these indices."""
         paths = [self.paths[index] for index in indices]
         return FileSplit(paths, self.labels[indices], self.channels)
+
+    def places_of(self, paths: Collection[str]) -> np.ndarray:
+        """Where these files are among the split's, rising; others are passed over."""
+        wanted = set(paths)
+        return np.flatnonzero([path in wanted for path in self.paths])
 
     def _read(self, indices: tf.data.Dataset) -> tf.data.Dataset:
         paths, labels = tf.constant(list(self.paths)), tf.constant(self.labels)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_attention.choices import nearest_first
 from keras_attention.data.arrays import from_arrays
+from keras_attention.data.corruption import check_label
 from keras_attention.data.folder import IMAGENET_MEAN, IMAGENET_SIZE, IMAGENET_STD
 from keras_attention.data.image_data import ImageData
 from keras_attention.data.partition import check_limit, held_out
@@ -171,7 +172,7 @@ def _stream(
 ) -> ImageData:
     check_limit(limit)
     spans = _spans(builder, roles, {"validation": validation, "test": test}, seed)
-    parse = _parser(builder.info.features)
+    parse = _parser(builder.info.features, names)
     splits = {
         role: _records(builder, _first(pieces, limit), parse)
         for role, pieces in spans.items()
@@ -247,9 +248,9 @@ def _records(builder, pieces: list, parse) -> RecordSplit:
     )
 
 
-def _parser(features):
+def _parser(features, names):
     def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         example = features.deserialize_example(record)
-        return example["image"], example["label"]
+        return example["image"], check_label(example["label"], names)
 
     return parse

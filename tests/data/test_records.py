@@ -1,10 +1,19 @@
 """Sets that are streamed from TFRecord shards."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attention.data import Augmentation, ImageData, Preprocessing, RecordSplit
+from keras_attention.data import (
+    Augmentation,
+    ImageData,
+    Preprocessing,
+    RecordSplit,
+    naming_corrupt_files,
+)
+from keras_attention.data.corruption import check_label
 
 
 @pytest.fixture
@@ -68,3 +77,19 @@ def test_evaluation_is_in_storage_order(data):
     batches = list(data.evaluation("validation", batch_size=40))
     np.testing.assert_array_equal(numbers(batches)[0], STORED)
     np.testing.assert_array_equal(batches[0][1], np.array(STORED) % 4)
+
+
+@pytest.mark.parametrize("wrong", [-1, 4])
+def test_a_label_without_a_class_is_named(data, wrong):
+    def parse(record):
+        image, label = data.train.parse(record)
+        return image, check_label(
+            tf.where(label == 2, tf.constant(wrong, tf.int64), label), "abcd"
+        )
+
+    harmed = dataclasses.replace(
+        data, train=dataclasses.replace(data.train, parse=parse)
+    )
+    message = f"label of a record must be from 0 to 3, for 4 classes. Received: {wrong}"
+    with pytest.raises(ValueError, match=message), naming_corrupt_files(harmed):
+        list(harmed.training(Augmentation(), batch_size=8))

@@ -5,7 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_attention.data import Augmentation, RecordSplit, load
+from keras_attention.data import (
+    Augmentation,
+    RecordSplit,
+    load,
+    naming_corrupt_files,
+    tfds,
+)
 from keras_attention.data.tfds import from_tfds
 
 pytest.importorskip("tensorflow_datasets")
@@ -79,6 +85,17 @@ def test_held_out_records_are_not_trained_on():
 def test_limit_of_a_stream():
     data = streamed(limit=100)
     assert [len(split) for split in data.splits.values()] == [100, 100, 100]
+
+
+@needs_cifar
+def test_a_label_without_a_class_is_named(monkeypatch):
+    monkeypatch.setattr(tfds, "_class_names", lambda *_: list("abcdefghi"))
+    data = streamed(limit=500)
+    with (
+        pytest.raises(ValueError, match=r"for 9 classes\. Received: 9"),
+        naming_corrupt_files(data),
+    ):
+        list(data.evaluation("test", batch_size=100))
 
 
 def test_an_unknown_name_tells_the_nearest(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from keras_attention.data.corruption import reason_of
+from keras_attention.data.image_files import reason_of
 
 __all__ = ["decode"]
 
