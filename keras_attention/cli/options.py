@@ -27,7 +27,17 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     add("--validation", type=float, help="fraction held out of training (0.1)")
     add("--limit", type=int, metavar="N", help="most images in each split")
     add("--dtype", help="float32 (default), mixed_bfloat16 or mixed_float16")
+    add_bad_images(parser)
     add_size(parser)
+
+
+def add_bad_images(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--on-bad-image",
+        choices=("error", "skip"),
+        help="image files of a folder that cannot be used: error (default), or skip "
+        "to leave them out; they are named in bad_images.json",
+    )
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:

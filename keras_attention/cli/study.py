@@ -18,6 +18,7 @@ SHARED = (
     "limit",
     "dtype",
     "image_size",
+    "on_bad_image",
     "recipe",
     "epochs",
     "batch_size",

@@ -14,6 +14,7 @@ from keras_attention.attention import as_specs, recorded
 from keras_attention.choices import check_choice
 from keras_attention.data import ImageData, load
 from keras_attention.data.order import check_seed
+from keras_attention.training.bad_images import ERROR, SKIP, known, looked_through
 from keras_attention.training.evaluation import Evaluation, evaluate
 from keras_attention.training.files import naming
 from keras_attention.training.fitting import fit
@@ -31,6 +32,8 @@ from keras_attention.training.run_folder import (
 # Images up to this many pixels wide get the stem without pooling.
 SMALL_IMAGE = 64
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
+# Fields that requests got later, with what was done before: records leave these out.
+LATER = {"on_bad_image": ERROR}
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Request:
         seed: of the first weights, the order and the augmentation.
         split_seed: of the division into splits; by default `seed`.
         dtype: a Keras dtype policy: "float32", "mixed_bfloat16" or "mixed_float16".
+        on_bad_image: of a folder, what to do about image files that cannot be used:
+            "error", or "skip" to leave them out and name them in `bad_images.json`.
     """
 
     model: str
@@ -74,6 +79,7 @@ class Request:
     seed: int = 0
     split_seed: int | None = None
     dtype: str = "float32"
+    on_bad_image: str = ERROR
 
     def load_recipe(self) -> Recipe:
         """The recipe with the changes asked for."""
@@ -86,10 +92,24 @@ class Request:
         )
 
     def load_data(
-        self, *, download: bool = False, image_size: tuple[int, int] | None = None
+        self,
+        *,
+        download: bool = False,
+        image_size: tuple[int, int] | None = None,
+        out: Path | None = None,
+        resume: bool = False,
+        verbose: int | str = 0,
     ) -> ImageData:
-        """The images, of a size in place of `self.image_size` where it is given."""
-        return load(
+        """The images, without bad ones.
+
+        Args:
+            download: as for `load`.
+            image_size: in place of `self.image_size`.
+            out: the run's folder, which gets the report of what is left out.
+            resume: do not look for bad images: leave out what the report names.
+            verbose: 0 for silence.
+        """
+        data = load(
             self.data,
             data_dir=self.data_dir,
             validation=self.validation,
@@ -98,6 +118,9 @@ class Request:
             limit=self.limit,
             download=download,
         )
+        if not resume:
+            return looked_through(data, self.on_bad_image, out=out, verbose=verbose)
+        return data if self.on_bad_image == ERROR else known(data, out)
 
     def build(self, data: ImageData) -> keras.Model:
         """The network, with its first weights drawn by the seed."""
@@ -180,7 +203,7 @@ def train(
     out = Path(out)
     request = _resumed(out, asked) if resume else _fresh(out, asked)
     settings = request.load_recipe()
-    data = request.load_data(download=download)
+    data = request.load_data(download=download, out=out, resume=resume, verbose=verbose)
     model = request.build(data)
     if verbose:
         print(f"{request.model}, attention {_shown(request.attention)}")
@@ -195,7 +218,7 @@ def train(
         resume=resume,
         stop_after=stop_after,
         verbose=verbose,
-        description=dataclasses.asdict(request),
+        description=to_record(request),
         command=command,
     )
 
@@ -252,6 +275,8 @@ def load_run_data(
     changes = {"data_dir": data_dir, "limit": limit}
     changes = {key: value for key, value in changes.items() if value is not None}
     data = load(**(source | changes)).with_preprocessing(read_preprocessing(folder))
+    if stored_request(folder)["on_bad_image"] != ERROR:
+        data = known(data, folder)
     if limit is None and data.fingerprint != fingerprint:
         # Other images would be split otherwise: tested on what it was trained on.
         raise ValueError(
@@ -301,7 +326,7 @@ def _fresh(out: Path, asked: dict) -> Request:
 
 
 def _resumed(out: Path, asked: dict) -> Request:
-    stored = read_run(out)["model"]
+    stored = stored_request(out)
     fields = {field.name for field in dataclasses.fields(Request)}
     if set(stored) != fields:
         raise ValueError(
@@ -325,7 +350,7 @@ def check_request(
 
     Args:
         kind: `Request`, or another dataclass with its `model`, `data`, `data_dir`,
-            `image_size`, `seed`, `split_seed` and `dtype`.
+            `image_size`, `seed`, `split_seed`, `dtype` and `on_bad_image`.
         asked: values of its fields.
         needed: fields that must be names.
 
@@ -345,12 +370,27 @@ def check_request(
     if request.split_seed is not None:
         check_seed(request.split_seed)
     check_choice("dtype", request.dtype, DTYPES)
+    check_choice("on_bad_image", request.on_bad_image, (ERROR, SKIP))
     size, place = request.image_size, request.data_dir
     return dataclasses.replace(
         request,
         image_size=None if size is None else tuple(size),
         data_dir=None if place is None else str(Path(place).expanduser().resolve()),
     )
+
+
+def stored_request(folder: Path, kind: str = TRAINING, field: str = "model") -> dict:
+    """What was asked of a run; `kind` as for `read_run`, errors as there."""
+    record = read_run(folder, kind, (field,))
+    with naming(folder / RECORD):
+        return LATER | record[field]
+
+
+def to_record(request) -> dict:
+    """What was asked, as a run's record has it."""
+    asked = dataclasses.asdict(request)
+    left_out = {name for name, value in LATER.items() if asked[name] == value}
+    return {name: value for name, value in asked.items() if name not in left_out}
 
 
 def _shown(attention) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_attention.training import history
+from keras_attention.training.runs import to_record
 from keras_attention.tuning.comparison import Candidate
 from keras_attention.tuning.controls import random_genotype, uniform_genotype
 from keras_attention.tuning.genotype import Genotype
@@ -71,7 +72,8 @@ def candidates_of(
 
 
 def _shared(request) -> dict:
-    values = {name: getattr(request, name) for name in SHARED if name != "seed"}
+    asked = to_record(request)
+    values = {name: asked[name] for name in SHARED if name in asked and name != "seed"}
     # Other seeds would test on images that the search has seen.
     if request.split_seed is None:
         values["split_seed"] = request.seed

@@ -8,6 +8,7 @@ import keras
 
 from keras_attention.choices import check_choice
 from keras_attention.data import Augmentation, ImageData
+from keras_attention.training.bad_images import ERROR
 from keras_attention.training.optimizer import SGDL2
 from keras_attention.training.recipes import CIFAR_AUGMENTATION, IMAGENET_AUGMENTATION
 from keras_attention.training.runs import Request
@@ -34,6 +35,7 @@ SHARED = (
     "seed",
     "split_seed",
     "dtype",
+    "on_bad_image",
 )
 # DARTS' of the weights; its α has Adam(3e-4, 0.5, 0.999) and L2 of 1e-3.
 MOMENTUM = 0.9
@@ -73,8 +75,8 @@ class SearchRequest:
         architecture_fraction: of the training images, for α. The data's own
             validation and test images stay out of the search.
         control: "penalty-only" for the null run, in which no image is seen.
-        stem, data_dir, validation, image_size, limit, seed, split_seed, dtype: as
-            for `keras_attention.training.Request`. No float16.
+        stem, data_dir, validation, image_size, limit, seed, split_seed, dtype,
+            on_bad_image: as for `keras_attention.training.Request`. No float16.
 
     Raises:
         ValueError: a value is out of its range.
@@ -110,6 +112,7 @@ class SearchRequest:
     seed: int = 0
     split_seed: int | None = None
     dtype: str = "float32"
+    on_bad_image: str = ERROR
 
     def __post_init__(self):
         check_choice("penalty", self.penalty, PENALTIES)
@@ -160,9 +163,9 @@ class SearchRequest:
             least_learning_rate=self.least_learning_rate,
         )
 
-    def load_data(self, *, download: bool = False) -> ImageData:
-        """The images."""
-        return self._network(None).load_data(download=download)
+    def load_data(self, **options) -> ImageData:
+        """The images; `options` as for `keras_attention.training.Request`."""
+        return self._network(None).load_data(**options)
 
     def build(self, data: ImageData) -> keras.Model:
         """The supernet, with its first weights drawn by the seed."""

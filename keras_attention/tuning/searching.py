@@ -16,7 +16,7 @@ from keras_attention.training.run_folder import (
     refuse_differences,
     refuse_existing,
 )
-from keras_attention.training.runs import check_request
+from keras_attention.training.runs import check_request, stored_request, to_record
 from keras_attention.tuning.genotype import Genotype
 from keras_attention.tuning.mixed import architecture_variables
 from keras_attention.tuning.pictures import draw
@@ -92,7 +92,7 @@ def search(
         positive_integer("stop_after", stop_after)
     out = Path(out)
     request = _resumed(out, asked) if resume else _fresh(out, asked)
-    data = request.load_data(download=download)
+    data = request.load_data(download=download, out=out, resume=resume, verbose=verbose)
     space = request.search_space()
     parts = divide_training(data, request.architecture_fraction, request.seed)
     model = request.build(data)
@@ -143,7 +143,7 @@ def _fresh(out: Path, asked: dict) -> SearchRequest:
 
 
 def _resumed(out: Path, asked: dict) -> SearchRequest:
-    stored = read_run(out, KIND)["search"]
+    stored = stored_request(out, KIND, "search")
     request = check_request(SearchRequest, {**stored, **asked})
     refuse_differences(out, stored, dataclasses.asdict(request))
     return request
@@ -151,7 +151,7 @@ def _resumed(out: Path, asked: dict) -> SearchRequest:
 
 def _fixed(request: SearchRequest, data: ImageData, space: SearchSpace) -> dict:
     return {
-        "search": dataclasses.asdict(request),
+        "search": to_record(request),
         "data": data.to_dict(),
         "preprocessing": data.preprocessing.to_dict(),
         "operations": {

@@ -12,13 +12,13 @@ from keras_attention.choices import check_choice
 from keras_attention.data.order import check_seed
 from keras_attention.extras import require
 from keras_attention.layers.checks import positive_integer, positive_number
+from keras_attention.training.bad_images import ERROR, SKIP
 from keras_attention.training.run_folder import (
     open_run,
-    read_run,
     refuse_differences,
     refuse_existing,
 )
-from keras_attention.training.runs import DTYPES, Request
+from keras_attention.training.runs import DTYPES, Request, stored_request, to_record
 from keras_attention.tuning.trials import OBJECTIVE, completed, table, write_table
 
 __all__ = ["ALGORITHMS", "TuneRequest", "tune"]
@@ -47,7 +47,8 @@ class TuneRequest:
         max_model_size: trainable parameters of the largest network; None for any.
         recipe, epochs, batch_size, schedule: as for `keras_attention.training.train`;
             the epochs of a trial, with Hyperband of the longest ones.
-        stem, data_dir, validation, image_size, limit, dtype: as for `train`.
+        stem, data_dir, validation, image_size, limit, dtype, on_bad_image: as for
+            `train`.
         seed: of the proposals, and as for `train` in every trial.
     """
 
@@ -72,6 +73,7 @@ class TuneRequest:
     limit: int | None = None
     seed: int = 0
     dtype: str = "float32"
+    on_bad_image: str = ERROR
 
     def __post_init__(self):
         for field in dataclasses.fields(self):  # JSON has lists
@@ -79,6 +81,7 @@ class TuneRequest:
                 object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
         check_choice("algorithm", self.algorithm, ALGORITHMS)
         check_choice("dtype", self.dtype, DTYPES)
+        check_choice("on_bad_image", self.on_bad_image, (ERROR, SKIP))
         check_seed(self.seed)
         positive_integer("trials", self.trials)
         if positive_integer("factor", self.factor) < 2:
@@ -159,11 +162,16 @@ def tune(
     role = workers.role()
     request = _asked(out, asked, resume, role)
     settings = request.training()
-    data = settings.load_data(download=download)
+    data = settings.load_data(
+        download=download,
+        out=out if resume or role != "worker" else None,
+        resume=resume,
+        verbose=verbose,
+    )
     hypermodel = _hypermodel(request, data)
     if role != "worker":
         fixed = {
-            "request": dataclasses.asdict(request),
+            "request": to_record(request),
             "data": data.to_dict(),
             "preprocessing": hypermodel.data.preprocessing.to_dict(),
             "recipe": hypermodel.recipe.to_dict(),
@@ -196,7 +204,7 @@ def _check_packages(algorithm) -> None:
 
 def _asked(out: Path, asked: dict, resume: bool, role: str) -> TuneRequest:
     if resume:
-        stored = read_run(out, KIND)["request"]
+        stored = stored_request(out, KIND, "request")
         request = _request({**stored, **asked})
         refuse_differences(out, stored, dataclasses.asdict(request))
         return request
