@@ -93,6 +93,29 @@ class SGDL2(keras.optimizers.SGD):
             learning_rate = learning_rate * factor
         super().update_step(gradient, variable, learning_rate)
 
+    def _clip_gradients(self, grads):
+        # Keras clips what each replica has, and adds up then. The norm that counts is
+        # that of the sum, which is the gradient of the whole batch.
+        if self._clips():
+            grads = self._summed(grads)
+        return super()._clip_gradients(grads)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        # Which Keras calls on TensorFlow alone.
+        if self._clips():
+            return grads_and_vars
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
+    def _clips(self) -> bool:
+        return bool(self.clipnorm or self.global_clipnorm or self.clipvalue)
+
+    def _summed(self, grads):
+        """Over the replicas of a TensorFlow strategy."""
+        if keras.backend.backend() != "tensorflow":
+            return grads
+        pairs = super()._all_reduce_sum_gradients([(each, None) for each in grads])
+        return [gradient for gradient, _ in pairs]
+
     def finalize_variable_values(self, var_list):
         """Nothing: a run decides itself when it ends (`averaging.take_averages`)."""
 
