@@ -58,6 +58,7 @@ def test_a_run_and_its_folder(finished):
         "history.csv",
         "state.json",
         "last.keras",
+        "last-1.keras",
         "best.keras",
     }
     assert len((finished / "history.csv").read_text().splitlines()) == 3

@@ -34,7 +34,7 @@ def held_out(count: int, fraction: float, what: str) -> int:
     if fraction and not 0 < number < count:
         raise ValueError(
             f"`{what}`={fraction} of {count} images is {number}: "
-            "choose another fraction, or 0 for none"
+            "choose another fraction, 0 for none, or add images"
         )
     return number
 

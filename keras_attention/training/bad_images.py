@@ -55,7 +55,7 @@ def looked_through(
     return data.without(bad)
 
 
-def known(data: ImageData, out: Path) -> ImageData:
+def known(data: ImageData, out: Path, *, verbose: int | str = 0) -> ImageData:
     """The data without what the run in `out` left out; nothing is decoded.
 
     Raises:
@@ -71,6 +71,10 @@ def known(data: ImageData, out: Path) -> ImageData:
     content, root = read_json(path), _root(data)
     with naming(path):
         left_out = [str(root / entry["file"]) for entry in content["bad_images"]]
+    if verbose:
+        print(
+            f"Without {len(left_out)} bad images, as {path} has it; none is looked for"
+        )
     return data.without(left_out)
 
 

@@ -120,7 +120,9 @@ class Request:
         )
         if not resume:
             return looked_through(data, self.on_bad_image, out=out, verbose=verbose)
-        return data if self.on_bad_image == ERROR else known(data, out)
+        if self.on_bad_image == ERROR:
+            return data
+        return known(data, out, verbose=verbose)
 
     def build(self, data: ImageData) -> keras.Model:
         """The network, with its first weights drawn by the seed."""

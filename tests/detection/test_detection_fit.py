@@ -137,7 +137,7 @@ def test_the_folder(tmp_path, monkeypatch):
         evaluate_every=2,
         command="keras-attention detect train",
     )
-    names = {"run.json", "history.csv", "state.json", "last.keras", "best.keras"}
+    names = {"run.json", "history.csv", "state.json", "last.keras", "last-1.keras", "best.keras"}
     assert {path.name for path in out.iterdir()} == names
     assert [row.get("AP") for row in rows] == [None, 0.2, None, 0.5, 0.3]
     with (out / "history.csv").open(newline="") as file:

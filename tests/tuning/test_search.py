@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import pytest
 from keras_attention import applications, complexity, data, training
 from keras_attention.data import Augmentation, RecordSplit
 from keras_attention.layers import SE, CBAMSpec
+from keras_attention.training.interruption import Interrupted
+from keras_attention.training.run_folder import Remembered
 from keras_attention.tuning import searching
 from keras_attention.tuning.costs import operation_costs
 from keras_attention.tuning.deriving import derive_run, derive_within
@@ -34,6 +37,7 @@ from keras_attention.tuning.search_run import SearchRun
 from keras_attention.tuning.searching import load_supernet, search
 from keras_attention.tuning.selection import select
 from keras_attention.tuning.space import search_space
+from keras_attention.tuning.steps import BilevelSteps
 
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the search runs on TensorFlow"
@@ -188,6 +192,10 @@ def test_killed_in_the_middle_of_an_epoch_it_ends_where_the_other_did(
     assert np.abs(between - first).max() > 1e-3, "the checkpoint is the epoch's"
     assert np.abs(between - last).max() > 1e-3, "nothing was left to do"
     assert genotype.operations == Genotype.load(finished / "genotype.json").operations
+    assert_same_end(out, finished)
+
+
+def assert_same_end(out, finished):
     found, wanted = (rows_of(run / "history.csv") for run in (out, finished))
     for one, other in zip(found, wanted, strict=True):
         for name in set(one) - {"seconds"}:
@@ -196,6 +204,38 @@ def test_killed_in_the_middle_of_an_epoch_it_ends_where_the_other_did(
     weights = zip(models[0].weights, models[1].weights, strict=True)
     for one, other in weights:
         np.testing.assert_allclose(array(one), array(other), atol=1e-4)
+
+
+@tensorflow_only
+@pytest.mark.parametrize("harm", ["none", "truncated", "deleted"])
+def test_asked_to_stop_it_saves_and_goes_on(
+    harm, finished, tmp_path, monkeypatch, capsys
+):
+    """In step 7 of 8, whatever becomes of the file that is written then."""
+    out, step, made = tmp_path / "run", BilevelSteps.weight_step, []
+
+    def asked(*arguments):
+        made.append(1)
+        if len(made) == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+            if harm == "deleted":
+                shutil.rmtree(out)
+        return step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BilevelSteps, "weight_step", asked)
+        error, message = Interrupted, "SIGTERM.*after step 7"
+        if harm == "deleted":
+            error, message = FileNotFoundError, "deleted.*anew.*after step 7"
+        with pytest.raises(error, match=message):
+            search(out=out, verbose=0, checkpoint_steps=3, **ASKED)
+    newest = out / "search.keras"
+    if harm == "truncated":
+        newest.write_bytes(newest.read_bytes()[:-50])
+    search(out=out, resume=True, verbose=0)
+    assert_same_end(out, finished)
+    refused = capsys.readouterr().err
+    assert (f"Refused: {newest} holds no run" in refused) == (harm == "truncated")
 
 
 @pytest.mark.slow
@@ -287,13 +327,13 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     path = tmp_path / "search.keras"
     model, optimizers = dropping()
     model.save(path)
-    with pytest.raises(ValueError, match="holds no search to go on with"):
+    with pytest.raises(ValueError, match="holds no run to go on with"):
         restore(path, model, optimizers)
     save(path, model, optimizers, Progress())
     with pytest.raises(ValueError, match="of another search"):
         restore(path, model, optimizers[:1])
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(ValueError, match="holds no search to go on with"):
+    with pytest.raises(ValueError, match="holds no run to go on with"):
         restore(path, model, optimizers)
 
 
@@ -307,9 +347,20 @@ def test_a_loss_that_is_no_number_leaves_the_checkpoint(tmp_path):
     optimizer = keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
     run = SearchRun(
-        tmp_path, model, space, rounds, [optimizer], SearchSchedule(3), 2, 1, 0
+        tmp_path,
+        model,
+        space,
+        rounds,
+        [optimizer],
+        SearchSchedule(3),
+        steps_per_epoch=2,
+        checkpoint_steps=1,
+        keep=1,
+        remembered=Remembered(tmp_path, {}, []),
+        images=None,
+        verbose=0,
     )
-    with pytest.raises(FloatingPointError, match="After step 4 .* lower learning rate"):
+    with pytest.raises(FloatingPointError, match="After step 4.* lower learning rate"):
         run.go(None)
     assert restore(tmp_path / "search.keras", model, [optimizer]).step == 3
     (row,) = rows_of(tmp_path / "history.csv")
