@@ -1,0 +1,168 @@
+"""Processes that live and die together, and are started again."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from keras_attention.training.launch.members import Member, Place, ending, say
+
+PROGRAM, OUT, RESUME = "keras-attention", "--out", "--resume"
+RECORD = "run.json"
+# Exit statuses that a second start would not change: an error of the user's (of
+# arguments, data, the disk), and a stop that was asked for.
+FINAL = (2, 130)
+# In which the others of one that died end, too, so that the first cause can be told.
+SETTLING = 1.0
+
+
+class Job:
+    """One command in one or more processes, until all have ended well.
+
+    When one dies, the others, which would wait for it for ever, are killed, and all are
+    started again, with `--resume` where the folder of `--out` holds a run.
+
+    Args:
+        name: for people.
+        command: program and arguments.
+        places: called at each start, because a port is used once.
+        restarts: at most, between two checkpoints.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        places: Callable[[], list[Place]],
+        restarts: int,
+    ):
+        self.name = name
+        self.command = list(command)
+        self.places = places
+        self.restarts = restarts
+        self.out = _out(self.command)
+        self.members: list[Member] = []
+        self.restarted = 0
+        self.stopping = False
+        self.began = 0.0
+        self.seconds = 0.0
+        self._tries = 0
+
+    def start(self) -> None:
+        """Start all processes.
+
+        Raises:
+            OSError: there is no such program.
+        """
+        self.began = self.began or time.monotonic()
+        self._progress = self._checkpoints()
+        command = _resuming(self.command, self.out)
+        self.members = [Member(command, place) for place in self.places()]
+
+    def send(self, number: int) -> None:
+        """A signal to all; they are not started again."""
+        self.stopping = True
+        for member in self.members:
+            member.send(number)
+
+    def kill(self) -> None:
+        """End all at once; they are not started again."""
+        self.stopping = True
+        for member in self.members:
+            member.kill()
+
+    def step(self) -> int | None:
+        """See to the processes.
+
+        Returns:
+            Exit status, once all is over; None until then.
+        """
+        statuses = [member.status() for member in self.members]
+        if not any(statuses):
+            return None if None in statuses else self._end(0)
+        if self.stopping:
+            return None if None in statuses else self._end(_first(statuses))
+        return self._after_death()
+
+    def _after_death(self) -> int | None:
+        time.sleep(SETTLING if None in [m.status() for m in self.members] else 0)
+        ended = [(m.status(), m) for m in self.members if m.status()]
+        # A signal is rather the cause than what others make of it.
+        status, dead = min(ended, key=lambda pair: pair[0])
+        final = [s for s, _ in ended if s in FINAL]
+        for member in self.members:
+            member.kill()
+        if final and status >= 0:
+            return self._end(final[0])
+        return self._again(f"{dead.place.name} {ending(status)}", status)
+
+    def _again(self, what: str, status: int) -> int | None:
+        moved = self._checkpoints() != self._progress
+        self._tries = 1 if moved else self._tries + 1
+        if self.out is None or self._tries > self.restarts:
+            why = (
+                f"without {OUT} in the command it cannot go on"
+                if self.out is None
+                else f"{self.restarts} restarts brought no new checkpoint"
+            )
+            say(f"launch: {what}; {why}", sys.stderr)
+            return self._end(status)
+        self.restarted += 1
+        say(
+            f"launch: {what}; all of {self.name} start again, from "
+            f"{self.out} (restart {self._tries} of {self.restarts} since its last "
+            "checkpoint)",
+            sys.stderr,
+        )
+        self.start()
+        return None
+
+    def _end(self, status: int) -> int:
+        for member in self.members:
+            member.finish()
+        self.seconds = time.monotonic() - self.began
+        # As shells have it for a death by signal.
+        return 128 - status if status < 0 else status
+
+    def _checkpoints(self) -> dict[str, int]:
+        """When each checkpoint was written."""
+        if self.out is None:
+            return {}
+        return {str(p): p.stat().st_mtime_ns for p in self.out.glob("*.keras")}
+
+
+def program(command: Sequence[str]) -> list[str]:
+    """The command, with `keras-attention` as this Python has it."""
+    if command[0] != PROGRAM:
+        return list(command)
+    return [sys.executable, "-m", "keras_attention", *command[1:]]
+
+
+def free_port() -> int:
+    """A port of this host that nobody listens at."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _out(command: list[str]) -> Path | None:
+    """The folder of the run: what follows `--out`."""
+    for number, word in enumerate(command):
+        if word == OUT and number + 1 < len(command):
+            return Path(command[number + 1])
+        if word.startswith(f"{OUT}="):
+            return Path(word.removeprefix(f"{OUT}="))
+    return None
+
+
+def _resuming(command: list[str], out: Path | None) -> list[str]:
+    begun = out is not None and (out / RECORD).exists()
+    return [*command, RESUME] if begun and RESUME not in command else command
+
+
+def _first(statuses: Sequence[int | None]) -> int:
+    """Of those that did not end well."""
+    return next(status for status in statuses if status)

@@ -1,0 +1,96 @@
+"""One process of several, its output, and its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process stands among the others.
+
+    Args:
+        name: for people: "process 1".
+        variables: environment variables of its own.
+        prefix: of its lines, or None: it writes to this terminal, with progress bars.
+    """
+
+    name: str
+    variables: Mapping[str, str]
+    prefix: str | None
+
+
+class Member:
+    """A process in a session of its own: a terminal's signals reach the launcher alone.
+
+    Args:
+        command: program and arguments.
+        place: its own.
+
+    Raises:
+        OSError: there is no such program.
+    """
+
+    def __init__(self, command: Sequence[str], place: Place):
+        self.place = place
+        aside = place.prefix is not None
+        self.process = subprocess.Popen(
+            command,
+            env={**os.environ, **place.variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if aside else None,
+            stderr=subprocess.STDOUT if aside else None,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._copy, args=(place.prefix,))
+        if aside:
+            self._reader.start()
+
+    def status(self) -> int | None:
+        """Exit status, −n for a death by signal n, or None while it runs."""
+        return self.process.poll()
+
+    def send(self, number: int) -> None:
+        """A signal, to it and what it started; nothing if it has ended."""
+        if self.status() is None:
+            os.killpg(self.process.pid, number)
+
+    def kill(self) -> None:
+        """End it at once, and see to the rest of its output."""
+        self.send(signal.SIGKILL)
+        self.finish()
+
+    def finish(self) -> None:
+        """Wait for its end, and its last line."""
+        self.process.wait()
+        if self.place.prefix is not None:
+            # What it started may hold the pipe open.
+            self._reader.join(timeout=5)
+
+    def _copy(self, prefix: str) -> None:
+        for line in self.process.stdout:
+            say(f"{prefix}{line.decode(errors='replace').rstrip()}")
+
+
+def say(line: str, to: IO[str] | None = None) -> None:
+    """Print a line whole, whatever else is printed at the same time."""
+    with LOCK:
+        print(line, file=to or sys.stdout, flush=True)
+
+
+def ending(status: int) -> str:
+    """How a process ended, in words."""
+    if status >= 0:
+        return f"ended with exit status {status}"
+    name = signal.Signals(-status).name
+    hint = ": the machine may have been out of memory" if -status == 9 else ""
+    return f"was killed by {name} (signal {-status}){hint}"
