@@ -17,7 +17,7 @@ from keras_attention.tuning.pictures import (
     draw_heat_map,
     read_trajectories,
 )
-from keras_attention.tuning.search_run import GENOTYPE, HISTORY_FILE, KIND
+from keras_attention.tuning.search_run import GENOTYPE, KIND
 from keras_attention.visualization.curves import draw_curves, draw_probabilities
 
 __all__ = ["search_page"]
@@ -37,7 +37,7 @@ def search_page(folder: Path) -> Page:
     record = read_run(folder, KIND, FIELDS)
     genotype = Genotype.load(folder / GENOTYPE)
     trajectories = read_trajectories(folder)
-    rows = history.read_some(folder / HISTORY_FILE)
+    rows = history.read_some(folder / history.FILE)
     asked = record["search"]
     sections = [_chosen(genotype, trajectories)]
     sections += [_map(each) for each in trajectories]

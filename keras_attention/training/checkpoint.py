@@ -18,11 +18,10 @@ import keras
 import numpy as np
 
 from keras_attention.files import generations
-from keras_attention.training import history
 from keras_attention.training.averaging import averaged
-from keras_attention.training.files import replace_file, write_json, write_text
+from keras_attention.training.files import replace_file, write_json
 from keras_attention.training.interruption import Interrupted, StopRequest
-from keras_attention.training.run_folder import RECORD, versions
+from keras_attention.training.run_folder import Remembered, deleted, versions
 
 STATE_MEMBER = "keras_attention_state.json"
 # Far more than any progress: a file that claims more is none of ours.
@@ -66,7 +65,7 @@ class Checkpoint(keras.callbacks.Callback):
         state: progress so far, from `resume_state`; it is kept up to date.
         steps: of an epoch.
         stop: whether the run has been asked to stop.
-        record: of the run, to make its folder anew if it is deleted meanwhile.
+        remembered: of the folder, which is made anew if it is deleted meanwhile.
         every: steps between two checkpoints.
         kept: checkpoints to keep, at least 1.
         highest: whether the best network has most of `monitor` instead.
@@ -87,7 +86,7 @@ class Checkpoint(keras.callbacks.Callback):
         *,
         steps: int,
         stop: StopRequest,
-        record: dict,
+        remembered: Remembered,
         every: int = STEPS_BETWEEN,
         kept: int = KEPT,
         highest: bool = False,
@@ -98,11 +97,10 @@ class Checkpoint(keras.callbacks.Callback):
         self.state = state
         self.steps = steps
         self.stop = stop
-        self.record = record
+        self.remembered = remembered
         self.every = every
         self.kept = kept
         self.highest = highest
-        self._log = _text(folder / history.FILE)
 
     def on_train_begin(self, logs=None):
         if not generations(self.folder / LAST):
@@ -133,7 +131,7 @@ class Checkpoint(keras.callbacks.Callback):
                 self._save_and_stop()
 
     def on_epoch_end(self, epoch, logs=None):
-        self._log = _text(self.folder / history.FILE) or self._log
+        self.remembered.look()
         self.state |= {"epoch": epoch + 1, "step": 0, "seconds": 0.0, "metrics": []}
         value = logs.get(self.monitor)
         is_best = value is not None and self._is_better(float(value))
@@ -158,13 +156,7 @@ class Checkpoint(keras.callbacks.Callback):
         except OSError as error:
             if isinstance(error, FileNotFoundError) and not self.folder.exists():
                 self._rescue()
-            whole = generations(self.folder / LAST)
-            kept = f"{whole[0]} is whole" if whole else "there is no checkpoint yet"
-            raise OSError(
-                f"The state {self._place()} cannot be written to {self.folder}: "
-                f"{error.strerror or error}. Make room there, or let it be written to; "
-                f"then go on: {kept}"
-            ) from error
+            raise unwritten(self.folder / LAST, self._place(), error) from error
 
     def _write(self, best: bool) -> None:
         if best:
@@ -176,16 +168,10 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _rescue(self) -> None:
         """Make a folder that was deleted anew, with all that is known."""
-        self.folder.mkdir(parents=True)
-        write_json(self.folder / RECORD, self.record)
-        write_text(self.folder / history.FILE, self._log)
+        self.remembered.make_anew()
         self.state |= {"best": None, "best_epoch": None}  # which is lost
         self._write(best=False)
-        raise FileNotFoundError(
-            f"{self.folder} was deleted while the run went on. It is made anew, with "
-            f"the state {self._place()}, and the run can go on from there; earlier "
-            "checkpoints, the best network among them, are lost"
-        )
+        raise deleted(self.folder, self._place())
 
     def _check_finite(self) -> None:
         wrong = not_finite(self.model)
@@ -202,10 +188,6 @@ class Checkpoint(keras.callbacks.Callback):
         if not step:
             return f"after epoch {epoch}" if epoch else "before the first step"
         return f"after step {step} of {self.steps} of epoch {epoch + 1}"
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def not_finite(model: keras.Model) -> list[str]:
@@ -233,6 +215,17 @@ def save_state(model: keras.Model, path: Path, state: dict, *, older: int = 0) -
             archive.writestr(STATE_MEMBER, json.dumps(extra))
 
     replace_file(path, write, older=older)
+
+
+def unwritten(path: Path, place: str, error: OSError) -> OSError:
+    """What to say where a checkpoint cannot be written, and what is left."""
+    whole = generations(path)
+    kept = f"{whole[0]} is whole" if whole else "there is no checkpoint yet"
+    return OSError(
+        f"The state {place} cannot be written to {path.parent}: "
+        f"{error.strerror or error}. Make room there, or let it be written to; then go "
+        f"on: {kept}"
+    )
 
 
 def resume_state(model: keras.Model, folder: Path) -> dict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,28 +13,48 @@ import numpy as np
 from keras_attention.training.checkpoint import not_finite
 
 
-def find_divergence(model: keras.Model, batches: Iterable) -> str | None:
-    """Train on batches until a value is not finite, and tell which was the first.
+def find_divergence(
+    model: keras.Model, steps: Iterator[tuple[float, object]]
+) -> str | None:
+    """Train until a value is not finite, and tell which was the first.
 
     Args:
-        model: compiled, in the state before the first of the batches.
-        batches: `(images, labels)`, the ones with which it has diverged.
+        model: in the state before the first of the steps.
+        steps: makes the next of the steps with which it has diverged when it is asked,
+            and gives its loss and its images (None for a step without any).
 
     Returns:
         What it was: the output of a layer, the loss, or weights after an update. None
         if all stays finite.
     """
-    for number, (images, labels) in enumerate(batches, start=1):
-        before = model.get_weights()
-        # Its metrics are means over all batches since they were reset.
-        model.reset_metrics()
-        loss = model.train_on_batch(images, labels, return_dict=True)["loss"]
+    before = model.get_weights()
+    for number, (loss, images) in enumerate(steps, start=1):
         wrong = not_finite(model)
         if wrong or not math.isfinite(loss):
             model.set_weights(before)
-            layer = first_layer(model, images)
+            layer = None if images is None else first_layer(model, images)
             return f"{_first(layer, loss, wrong)}, {number} steps after the checkpoint"
+        before = model.get_weights()
     return None
+
+
+def training_steps(model: keras.Model, batches: Iterable) -> Iterator:
+    """What `find_divergence` takes, of a compiled model and its batches."""
+    for images, labels in batches:
+        # Its metrics are means over all batches since they were reset.
+        model.reset_metrics()
+        yield model.train_on_batch(images, labels, return_dict=True)["loss"], images
+
+
+def diverged(
+    error: FloatingPointError, found: str | None, checkpoint: Path
+) -> FloatingPointError:
+    """The error with what `find_divergence` found, and what to do."""
+    first = f"The first value that is not finite is {found}. " if found else ""
+    return FloatingPointError(
+        f"{error}. {first}Try a lower learning rate. {checkpoint}, of before that, is "
+        "untouched"
+    )
 
 
 def first_layer(model: keras.Model, images) -> str | None:

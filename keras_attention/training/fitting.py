@@ -22,12 +22,16 @@ from keras_attention.training.checkpoint import (
     resume_state,
 )
 from keras_attention.training.compilation import compile
-from keras_attention.training.divergence import find_divergence
+from keras_attention.training.divergence import (
+    diverged,
+    find_divergence,
+    training_steps,
+)
 from keras_attention.training.epochs import Epochs
 from keras_attention.training.interruption import stop_signals
 from keras_attention.training.memory import explaining_memory
 from keras_attention.training.recipes import Recipe
-from keras_attention.training.run_folder import open_run
+from keras_attention.training.run_folder import Remembered, open_run
 
 
 def fit(
@@ -139,7 +143,7 @@ def fit(
             state,
             steps=steps,
             stop=stop,
-            record=record,
+            remembered=Remembered(out, record, [history.FILE]),
             every=checkpoint_steps,
             kept=keep,
         )
@@ -201,12 +205,8 @@ def _explained(
     good = resume_state(model, out)
     if verbose:
         print(f"\n{error}. Going back to find out where it began", flush=True)
-    found = find_divergence(model, training(good["epoch"], good["step"]))
-    first = f"The first value that is not finite is {found}. " if found else ""
-    return FloatingPointError(
-        f"{error}. {first}Try a lower learning rate. {out / LAST}, of before that, is "
-        "untouched"
-    )
+    steps = training_steps(model, training(good["epoch"], good["step"]))
+    return diverged(error, find_divergence(model, steps), out / LAST)
 
 
 def _training(data: ImageData, recipe: Recipe, seed: int, epoch: int, step: int):

@@ -13,7 +13,7 @@ import keras
 
 from keras_attention.data.preprocessing import Preprocessing
 from keras_attention.files import remove_partial
-from keras_attention.training.files import naming, read_json, write_json
+from keras_attention.training.files import naming, read_json, write_json, write_text
 from keras_attention.version import __version__
 
 RECORD = "run.json"
@@ -65,6 +65,45 @@ def open_run(
     record = {"format": FORMAT, "kind": kind, **fixed, "sessions": sessions}
     write_json(folder / RECORD, record)
     return record
+
+
+class Remembered:
+    """What is known of a run's folder, in case that it is deleted meanwhile.
+
+    Args:
+        folder: the run's.
+        record: as `open_run` gives it.
+        logs: names of text files to remember.
+    """
+
+    def __init__(self, folder: Path, record: dict, logs: Sequence[str]):
+        self.folder = folder
+        self.record = record
+        self.logs = dict.fromkeys(logs, "")
+        self.look()
+
+    def look(self) -> None:
+        """Remember the logs as they are now; what is not there any more, as it was."""
+        for name in self.logs:
+            path = self.folder / name
+            if path.exists():
+                self.logs[name] = path.read_text(encoding="utf-8")
+
+    def make_anew(self) -> None:
+        """Make the folder, with the record and the logs."""
+        self.folder.mkdir(parents=True)
+        write_json(self.folder / RECORD, self.record)
+        for name, text in self.logs.items():
+            if text:
+                write_text(self.folder / name, text)
+
+
+def deleted(folder: Path, place: str) -> FileNotFoundError:
+    """What to say where a run's folder was deleted and is made anew."""
+    return FileNotFoundError(
+        f"{folder} was deleted while the run went on. It is made anew, with the state "
+        f"{place}, and the run can go on from there; what else it had is lost"
+    )
 
 
 def refuse_existing(folder: Path) -> None:

@@ -12,7 +12,7 @@ from keras_attention.tuning.comparison import Candidate
 from keras_attention.tuning.controls import random_genotype, uniform_genotype
 from keras_attention.tuning.genotype import Genotype
 from keras_attention.tuning.search_request import SHARED
-from keras_attention.tuning.search_run import GENOTYPE, HISTORY_FILE
+from keras_attention.tuning.search_run import GENOTYPE
 from keras_attention.tuning.searching import read_search
 
 __all__ = ["candidates_of"]
@@ -81,7 +81,7 @@ def _shared(request) -> dict:
 
 
 def _check_finished(folder: Path, epochs: int) -> None:
-    path = folder / HISTORY_FILE
+    path = folder / history.FILE
     done = len(history.read(path)) if path.exists() else 0
     if done < epochs:
         raise ValueError(
@@ -91,7 +91,7 @@ def _check_finished(folder: Path, epochs: int) -> None:
 
 
 def _seconds(folder: Path) -> float:
-    return sum(row["seconds"] for row in history.read(folder / HISTORY_FILE))
+    return sum(row["seconds"] for row in history.read(folder / history.FILE))
 
 
 def _uniform_name(symbol: str) -> str:

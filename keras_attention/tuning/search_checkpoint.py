@@ -13,11 +13,17 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_attention.training.checkpoint import random_variables
+from keras_attention.training.checkpoint import (
+    random_variables,
+    read_member,
+    reading,
+)
 from keras_attention.training.files import replace_file
+from keras_attention.training.run_folder import versions
 
 PROGRESS_MEMBER = "keras_attention_search.json"
 ARRAYS_MEMBER = "keras_attention_search.npz"
+VERSIONS_MEMBER = "keras_attention_versions.json"
 
 
 @dataclass
@@ -61,11 +67,21 @@ def save(
     model: keras.Model,
     optimizers: Sequence[keras.optimizers.Optimizer],
     progress: Progress,
+    *,
+    older: int = 0,
 ) -> None:
     """Write an ordinary Keras file that also holds what Keras leaves out.
 
-    That is the optimizers' variables, the states of random seeds, and the progress,
-    in one file, so that a crash cannot leave those of different steps.
+    That is the optimizers' variables, the states of random seeds, the progress and the
+    versions of packages, in one file, so that a crash cannot leave those of different
+    steps.
+
+    Args:
+        path: the file.
+        model: the supernet, whose variables α are.
+        optimizers: built; of the weights and of α.
+        progress: what `restore` returns.
+        older: as for `replace_file`.
     """
 
     def write(aside):
@@ -75,8 +91,9 @@ def save(
         with zipfile.ZipFile(aside, "a") as archive:
             archive.writestr(ARRAYS_MEMBER, arrays.getvalue())
             archive.writestr(PROGRESS_MEMBER, json.dumps(progress.to_dict()))
+            archive.writestr(VERSIONS_MEMBER, json.dumps(versions()))
 
-    replace_file(path, write)
+    replace_file(path, write, older=older)
 
 
 def restore(
@@ -90,24 +107,22 @@ def restore(
         ValueError: the file is damaged, no checkpoint of a search, or of another
             supernet.
     """
-    variables = _variables(model, optimizers)
-    try:
+    variables = _named(_variables(model, optimizers))
+    with reading(path):
         with zipfile.ZipFile(path) as archive:
-            progress = Progress(**json.loads(archive.read(PROGRESS_MEMBER)))
-            arrays = dict(np.load(io.BytesIO(archive.read(ARRAYS_MEMBER))))
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} holds no search to go on with: {error}") from error
-    found = {name: value.shape for name, value in arrays.items()}
-    wanted = {name: tuple(v.shape) for name, v in _named(variables).items()}
-    if found != wanted:
-        raise ValueError(
-            f"{path} is of another search: it has {len(found)} variables of "
-            f"optimizers and random seeds, and this one {len(wanted)}, or their "
-            "shapes differ"
-        )
-    model.load_weights(path)
-    for name, variable in _named(variables).items():
-        variable.assign(arrays[name])
+            progress = Progress(**json.loads(read_member(archive, PROGRESS_MEMBER)))
+            # As large as the network: what is in it is looked at by name and shape.
+            arrays = np.load(io.BytesIO(archive.read(ARRAYS_MEMBER)))
+        found = {name: arrays[name].shape for name in arrays.files}
+        wanted = {name: tuple(v.shape) for name, v in variables.items()}
+        if found != wanted:
+            raise ValueError(
+                f"it is of another search, with {len(found)} variables of optimizers "
+                f"and random seeds where this one has {len(wanted)}, or other shapes"
+            )
+        model.load_weights(path)
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
     return progress
 
 

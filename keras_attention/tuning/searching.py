@@ -9,8 +9,11 @@ import keras
 
 from keras_attention.data import ImageData, naming_corrupt_files
 from keras_attention.layers.checks import positive_integer
+from keras_attention.training import history
+from keras_attention.training.checkpoint import KEPT, STEPS_BETWEEN
 from keras_attention.training.compilation import gives_logits
 from keras_attention.training.run_folder import (
+    Remembered,
     open_run,
     read_run,
     refuse_differences,
@@ -28,7 +31,7 @@ from keras_attention.tuning.rounds import (
 from keras_attention.tuning.search_data import batches, divide_training
 from keras_attention.tuning.search_penalty import named_penalty
 from keras_attention.tuning.search_request import AUGMENTATIONS, SearchRequest
-from keras_attention.tuning.search_run import CHECKPOINT, KIND, SearchRun
+from keras_attention.tuning.search_run import ALPHA_FILE, CHECKPOINT, KIND, SearchRun
 from keras_attention.tuning.space import SearchSpace
 from keras_attention.tuning.step_checks import check_backend
 from keras_attention.tuning.steps import BilevelSteps
@@ -41,7 +44,8 @@ def search(
     out: str | Path,
     resume: bool = False,
     stop_after: int | None = None,
-    checkpoint_steps: int = 500,
+    checkpoint_steps: int = STEPS_BETWEEN,
+    keep: int = KEPT,
     download: bool = False,
     command: str | None = None,
     verbose: int = 1,
@@ -66,6 +70,7 @@ def search(
         stop_after: epochs to end at most in this call.
         checkpoint_steps: steps between two checkpoints, at least 1; each epoch's end
             has one, too.
+        keep: checkpoints to keep: where the last one is damaged, the one before serves.
         download: as for `keras_attention.data.load`.
         command: the command line to record.
         verbose: 0 for silence, 1 for a progress bar.
@@ -77,7 +82,9 @@ def search(
 
     Raises:
         ValueError: Keras does not run on TensorFlow, something asked for is out of
-            range or differs from the search's, or the checkpoint is damaged.
+            range or differs from the search's, or no checkpoint is whole.
+        Interrupted: by SIGTERM or Ctrl-C, when the state is saved.
+        OSError: the folder cannot be written to.
         FileExistsError, FileNotFoundError, ImportError, FloatingPointError: as
             `keras_attention.training.train`.
 
@@ -88,6 +95,7 @@ def search(
     """
     check_backend()
     positive_integer("checkpoint_steps", checkpoint_steps)
+    positive_integer("keep", keep)
     if stop_after is not None:
         positive_integer("stop_after", stop_after)
     out = Path(out)
@@ -96,9 +104,20 @@ def search(
     space = request.search_space()
     parts = divide_training(data, request.architecture_fraction, request.seed)
     model = request.build(data)
-    run = _run(out, request, model, space, parts, checkpoint_steps, verbose)
-    open_run(
+    made = _rounds(request, model, space, parts)
+    record = open_run(
         out, _fixed(request, data, space), command=command, resume=resume, kind=KIND
+    )
+    run = SearchRun(
+        out,
+        model,
+        space,
+        **made,
+        schedule=request.schedule(),
+        checkpoint_steps=checkpoint_steps,
+        keep=keep,
+        remembered=Remembered(out, record, [history.FILE, ALPHA_FILE]),
+        verbose=verbose,
     )
     if verbose:
         print(f"{request.model}, {space}")
@@ -161,7 +180,8 @@ def _fixed(request: SearchRequest, data: ImageData, space: SearchSpace) -> dict:
     }
 
 
-def _run(out, request, model, space, parts, checkpoint_steps, verbose) -> SearchRun:
+def _rounds(request, model, space, parts) -> dict:
+    """What each step does, and all that a checkpoint must hold of it."""
     schedule = request.schedule()
     steps_per_epoch = parts[0].steps_per_epoch(request.batch_size)
     sites = ["block"] if space.conv is None else ["block", "conv"]
@@ -169,7 +189,7 @@ def _run(out, request, model, space, parts, checkpoint_steps, verbose) -> Search
     penalty = named_penalty(request.penalty, model, space, request.penalty_weight)
     alpha_optimizer, l2 = request.alpha_optimizer(), request.l2_of_alpha()
     if request.control == "penalty-only":
-        optimizers = [alpha_optimizer]
+        optimizers, images = [alpha_optimizer], None
         rounds = penalty_rounds(
             alphas, alpha_optimizer, penalty, l2, schedule, steps_per_epoch
         )
@@ -187,20 +207,18 @@ def _run(out, request, model, space, parts, checkpoint_steps, verbose) -> Search
             l2=l2,
             clip_norm=request.clip_norm or None,
         )
-        rounds = bilevel_rounds(
-            steps, schedule, steps_per_epoch, *_batches(request, schedule, parts)
-        )
-    return SearchRun(
-        out,
-        model,
-        space,
-        rounds,
-        optimizers,
-        schedule,
-        steps_per_epoch,
-        checkpoint_steps,
-        verbose,
-    )
+        batches_of = _batches(request, schedule, parts)
+        rounds = bilevel_rounds(steps, schedule, steps_per_epoch, *batches_of)
+
+        def images(step):
+            return (images for images, _ in batches_of[0](step))
+
+    return {
+        "rounds": rounds,
+        "optimizers": optimizers,
+        "steps_per_epoch": steps_per_epoch,
+        "images": images,
+    }
 
 
 def _batches(request, schedule, parts) -> list:

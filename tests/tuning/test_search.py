@@ -98,7 +98,8 @@ def small_supernet(**options):
 @tensorflow_only
 def test_the_folder(finished):
     names = {path.name for path in finished.iterdir()}
-    files = {"run.json", "history.csv", "alpha.csv", "genotype.json", "search.keras"}
+    files = {"run.json", "history.csv", "alpha.csv", "genotype.json"}
+    files |= {"search.keras", "search-1.keras"}
     pictures = {
         f"{name}.{form}"
         for name in ("probabilities", "heat_map")
