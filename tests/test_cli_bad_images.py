@@ -211,7 +211,7 @@ def test_there_is_nothing_to_skip_in_arrays(tmp_path, capsys):
     argv = ["train", "--model", "cifarresnet-8", "--data", "digits"]
     argv += ["--out", tmp_path / "x", "--on-bad-image", "skip"]
     status, _, err = run(capsys, *argv)
-    assert status == 2 and "is for folders of image files, and digits is none" in err
+    assert status == 2 and "is for data in a folder of image files, and this has none" in err
 
 
 def test_predict_names_a_bad_file(skipping, folder, capsys):

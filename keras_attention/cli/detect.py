@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from keras_attention.cli.options import (
+    add_bad_images,
     add_json,
     add_run,
     add_size,
@@ -43,6 +44,7 @@ def _train(actions) -> argparse.ArgumentParser:
     add("--train-split", help="train2017 of a folder, train of TFDS")
     add("--validation-split", help="val2017, validation; none: nothing is measured")
     add("--limit", type=int, metavar="N", help="most images in each split")
+    add_bad_images(parser)
     add("--detector", help="faster_rcnn (default), ssd or ssd300")
     add("--backbone", help="such as resnet18 (resnet50; vgg16 for ssd300)")
     add("--backbone-attention", help="in the backbone: cbam, aw_se, …; none by default")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
@@ -31,7 +31,11 @@ def bad_images(data: ImageData, *, verbose: int | str = 0) -> dict[str, str]:
 
 
 def inspect_files(
-    paths: Sequence[str], channels: int, *, verbose: int | str = 0
+    paths: Sequence[str],
+    channels: int,
+    *,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+    verbose: int | str = 0,
 ) -> dict[str, str]:
     """Decode every file once, on all cores, and tell which cannot be used.
 
@@ -47,6 +51,7 @@ def inspect_files(
     Args:
         paths: the files.
         channels: 1 or 3, as they will be decoded.
+        sizes: {path: (height, width)} that they must have, as where boxes are for it.
         verbose: 0 for silence; else a progress bar with the time that is left, where
             there are thousands.
 
@@ -55,11 +60,15 @@ def inspect_files(
     """
     shown = verbose and len(paths) >= MANY
     bar = keras.utils.Progbar(len(paths), unit_name="image") if shown else None
-    alone, bad = Lock(), {}
+    alone, bad, sizes = Lock(), {}, sizes or {}
+
+    def look(path: str) -> str | None:
+        return _reason(path, channels, sizes.get(path), alone)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(paths), BLOCK):
             block = paths[start : start + BLOCK]
-            reasons = pool.map(lambda path: _reason(path, channels, alone), block)
+            reasons = pool.map(look, block)
             found = zip(block, reasons, strict=True)
             bad |= {path: reason for path, reason in found if reason is not None}
             if bar:
@@ -67,11 +76,16 @@ def inspect_files(
     return bad
 
 
-def _reason(path: str, channels: int, alone: Lock) -> str | None:
+def _reason(
+    path: str, channels: int, size: tuple[int, int] | None, alone: Lock
+) -> str | None:
     """Why the file cannot be used, or None."""
     try:
         contents = read_contents(path)
-        *_, pixels = check_size(contents)
+        height, width, pixels = check_size(contents)
+        if size not in (None, (height, width)):
+            boxes = "×".join(map(str, size))
+            return f"it has {height}×{width} pixels, and its boxes are for {boxes}"
         with alone if pixels > LARGE else contextlib.nullcontext():
             decode_contents(contents, channels)
     except FileNotFoundError:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attention.detection.coco_metrics import to_coco_json
-from keras_attention.detection.data.decoding import decode
+from keras_attention.detection.data.decoding import decode_file
 from keras_attention.detection.drawing import draw_detections
 from keras_attention.detection.prediction import read_files
 from keras_attention.training.files import replace_file, write_json
@@ -65,7 +65,7 @@ def _free(out: Path, stem: str, taken: set[Path]) -> Path:
 def _drawn(each: dict, names, min_score: float) -> np.ndarray:
     file = each["file"]
     return draw_detections(
-        decode(Path(file).read_bytes(), f"image file {file}"),
+        decode_file(file),
         each["boxes"],
         each["labels"],
         each["scores"],

@@ -14,7 +14,7 @@ from keras_attention.detection.coco_metrics import (
     require_coco,
     rescale_detections,
 )
-from keras_attention.detection.data.decoding import decode
+from keras_attention.detection.data.decoding import decode_file
 from keras_attention.detection.data.pipeline import detection_pipeline
 from keras_attention.detection.data.records import BoxedImage, BoxedImages
 from keras_attention.detection.data.resizing import Sizing
@@ -135,7 +135,7 @@ def read_files(files: Sequence[str]) -> BoxedImages:
         path = Path(file)
         if not path.is_file():
             raise FileNotFoundError(f"There is no image file {path}")
-        height, width, _ = decode(path.read_bytes(), f"image file {path}").shape
+        height, width, _ = decode_file(path).shape
         images.append(BoxedImage(key, height, width, path=path, **nothing))
     return BoxedImages(tuple(images), ())
 

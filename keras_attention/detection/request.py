@@ -12,6 +12,7 @@ from keras_attention import applications
 from keras_attention.attention import recorded
 from keras_attention.choices import check_choice
 from keras_attention.data.order import check_seed
+from keras_attention.detection.bad_images import looked_through
 from keras_attention.detection.data import (
     BoxedImages,
     read_coco_folder,
@@ -22,6 +23,7 @@ from keras_attention.detection.options import BoxHead, RegionProposals
 from keras_attention.detection.recipes import DetectionRecipe, detection_recipe
 from keras_attention.detection.ssd import SSD, SSD300
 from keras_attention.layers.checks import positive_integer
+from keras_attention.training.bad_images import ERROR, SKIP, read_report
 from keras_attention.training.runs import DTYPES
 
 FOLDER = "folder"
@@ -99,6 +101,9 @@ class DetectionRequest:
         evaluate_every: epochs from one measurement to the next.
         seed: of the first weights, the order, the augmentation and what learns.
         dtype: a Keras dtype policy: "float32", "mixed_bfloat16" or "mixed_float16".
+        on_bad_image: of a folder, what to do about image files that cannot be used:
+            "error", or "skip" to leave them out, with their boxes, and name them in
+            `bad_images.json`.
     """
 
     data: str
@@ -132,6 +137,7 @@ class DetectionRequest:
     evaluate_every: int = 1
     seed: int = 0
     dtype: str = "float32"
+    on_bad_image: str = ERROR
 
     def load_recipe(self) -> DetectionRecipe:
         """The recipe with the changes asked for."""
@@ -140,17 +146,37 @@ class DetectionRequest:
         return detection_recipe(name, **changes)
 
     def load_data(
-        self, *, download: bool = False
+        self,
+        *,
+        download: bool = False,
+        out: Path | None = None,
+        resume: bool = False,
+        verbose: int | str = 0,
     ) -> tuple[BoxedImages, BoxedImages | None]:
-        """Training images, and validation images or None."""
+        """Training images, and validation images or None, without bad ones.
+
+        Args:
+            download: let TensorFlow Datasets download a set that is not there.
+            out: the run's folder, which gets the report of what is left out.
+            resume: do not look for bad images: leave out what the report names.
+            verbose: 0 for silence.
+        """
         train, validation = SPLITS.get(self.data, TFDS_SPLITS)
-        validation = self.validation_split or validation
-        return (
-            self.load_split(self.train_split or train, download=download),
-            None
-            if validation == NO_SPLIT
-            else self.load_split(validation, download=download),
+        train, validation = (
+            self.train_split or train,
+            self.validation_split or validation,
         )
+        splits = {train: self.load_split(train, download=download)}
+        if validation != NO_SPLIT:
+            splits[validation] = self.load_split(validation, download=download)
+        if not resume:
+            splits = looked_through(
+                splits, self.on_bad_image, root=self.data_dir, out=out, verbose=verbose
+            )
+        elif self.on_bad_image == SKIP:
+            bad = read_report(out, Path(self.data_dir), verbose=verbose)
+            splits = {name: images.without(bad) for name, images in splits.items()}
+        return splits[train], splits.get(validation)
 
     def load_split(self, split: str, *, download: bool = False) -> BoxedImages:
         """The images of a split, up to the limit."""
@@ -257,6 +283,7 @@ def _check(request: DetectionRequest) -> None:
         raise ValueError("`data_dir` is needed with data='folder': where it is")
     check_seed(request.seed)
     check_choice("dtype", request.dtype, DTYPES)
+    check_choice("on_bad_image", request.on_bad_image, (ERROR, SKIP))
     check_choice("detector", request.detector, DETECTORS)
     if request.backbone is not None:
         applications.takes(request.backbone, "pyramid")  # which knows the names

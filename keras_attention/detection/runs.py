@@ -28,6 +28,7 @@ from keras_attention.detection.request import (
 )
 from keras_attention.detection.stepping import reading
 from keras_attention.extras import require
+from keras_attention.training.bad_images import SKIP, read_report
 from keras_attention.training.files import naming
 from keras_attention.training.run_folder import (
     RECORD,
@@ -35,7 +36,7 @@ from keras_attention.training.run_folder import (
     refuse_differences,
     refuse_existing,
 )
-from keras_attention.training.runs import load_trained
+from keras_attention.training.runs import load_trained, stored_request, to_record
 
 COMPARED = 4  # images that a SavedModel is compared on
 
@@ -77,7 +78,9 @@ def train(
     out = Path(out)
     request = _resumed(out, asked) if resume else _fresh(out, asked)
     recipe = request.load_recipe()
-    images, validation = request.load_data(download=download)
+    images, validation = request.load_data(
+        download=download, out=out, resume=resume, verbose=verbose
+    )
     model = request.build(images.num_classes)
     if verbose:
         print(f"{model.name}, {model.count_params():,} parameters")
@@ -95,7 +98,7 @@ def train(
         stop_after=stop_after,
         evaluate_every=request.evaluate_every,
         verbose=verbose,
-        description=dataclasses.asdict(request),
+        description=to_record(request),
         command=command,
     )
 
@@ -256,6 +259,8 @@ def _images_of(folder: Path, split, changes: dict) -> tuple[BoxedImages, str]:
     if split == NO_SPLIT:
         raise ValueError("The run has no validation images: name a split (--split)")
     images, classes = request.load_split(split), _classes(folder)
+    if request.on_bad_image == SKIP and "data" not in changes:
+        images = images.without(read_report(folder, Path(request.data_dir)))
     if (images.class_names, images.category_ids) != classes:
         raise ValueError(
             f"The run in {folder} was trained with the classes {classes[0]}, and "
@@ -283,7 +288,7 @@ def _asked_of(folder: Path) -> dict:
     Raises:
         ValueError: it was not started by name.
     """
-    stored = read_run(folder, KIND, ("model",))["model"]
+    stored = stored_request(folder, KIND)
     fields = {field.name for field in dataclasses.fields(DetectionRequest)}
     if set(stored) != fields:
         raise ValueError(

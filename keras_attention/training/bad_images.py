@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from keras_attention.choices import check_choice
@@ -9,7 +10,7 @@ from keras_attention.data import FileSplit, ImageData
 from keras_attention.data.inspection import bad_images
 from keras_attention.training.files import naming, read_json, write_json
 
-__all__ = ["REPORT", "known", "looked_through"]
+__all__ = ["ERROR", "SKIP", "known", "looked_through", "read_report", "settle"]
 
 REPORT = "bad_images.json"
 ERROR, SKIP = "error", "skip"
@@ -27,36 +28,78 @@ def looked_through(
 
     Args:
         data: loaded by name.
-        on_bad_image: `"error"`, or `"skip"` to leave bad files out of their splits.
-        out: with "skip", the folder of the run, which gets `bad_images.json`: every
-            file that was left out, by its place in the data's folder, and why.
+        on_bad_image, out: as for `settle`.
         verbose: as for `keras_attention.data.inspection.inspect_files`.
 
     Raises:
-        ValueError: with "error", there are bad files, of which the first are named;
-            with "skip", the data is not of image files, or `ImageData.without` has
-            nothing to train on.
+        ValueError: as `settle`, or with "skip" `ImageData.without` has nothing to
+            train on.
     """
-    check_choice("on_bad_image", on_bad_image, (ERROR, SKIP))
-    count = sum(len(s) for s in data.splits.values() if isinstance(s, FileSplit))
-    if on_bad_image == SKIP and not count:
-        raise ValueError(
-            f"`on_bad_image` is for folders of image files, and {data.name} is none. "
-            f"Received: {on_bad_image!r}"
-        )
+    files = {
+        name: split.paths
+        for name, split in data.splits.items()
+        if isinstance(split, FileSplit)
+    }
     bad = bad_images(data, verbose=verbose)
-    if bad and on_bad_image == ERROR:
-        raise ValueError(
-            f"{_counted(bad, count)}. Repair or remove them, or leave them out "
-            "(--on-bad-image skip)"
-        )
-    if on_bad_image == SKIP:
-        _tell(data, bad, count, out)
+    settle(bad, files, on_bad_image, root=_root(data), out=out)
     return data.without(bad)
 
 
 def known(data: ImageData, out: Path, *, verbose: int | str = 0) -> ImageData:
     """The data without what the run in `out` left out; nothing is decoded.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_report`.
+    """
+    return data.without(read_report(out, _root(data), verbose=verbose))
+
+
+def settle(
+    bad: Mapping[str, str],
+    files: Mapping[str, Sequence[str]],
+    on_bad_image: str,
+    *,
+    root: Path | None,
+    out: Path | None,
+) -> None:
+    """Say what is bad.
+
+    Args:
+        bad: {path: reason}.
+        files: all paths that were looked at, by split; none if it is no data of files.
+        on_bad_image: `"error"`, or `"skip"` where the caller leaves bad files out.
+        root: the data's folder.
+        out: with "skip", the folder of the run, which gets `bad_images.json`: every
+            bad file, by its place in the data's folder, and why; None: no report.
+
+    Raises:
+        ValueError: with "error", there are bad files, of which the first are named;
+            with "skip", there are no files at all.
+    """
+    check_choice("on_bad_image", on_bad_image, (ERROR, SKIP))
+    count = sum(map(len, files.values()))
+    if on_bad_image == ERROR:
+        if bad:
+            raise ValueError(
+                f"{_counted(bad, count)}. Repair or remove them, or leave them out "
+                "(--on-bad-image skip)"
+            )
+        return
+    if not count:
+        raise ValueError(
+            "`on_bad_image` is for data in a folder of image files, and this has none. "
+            f"Received: {on_bad_image!r}"
+        )
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / REPORT, _report(bad, files, root))
+    if bad:
+        where = "" if out is None else f". All are named in {out / REPORT}"
+        print(f"Left out: {_counted(bad, count)}{where}")
+
+
+def read_report(out: Path, root: Path, *, verbose: int | str = 0) -> list[str]:
+    """Paths of what the run in `out` left out of the data in `root`.
 
     Raises:
         FileNotFoundError: the run's `bad_images.json` is gone.
@@ -68,44 +111,30 @@ def known(data: ImageData, out: Path, *, verbose: int | str = 0) -> ImageData:
             f"The run in {out} left bad images out, and {path}, which names them, is "
             "gone: put it back, or start a new run elsewhere"
         )
-    content, root = read_json(path), _root(data)
+    content = read_json(path)
     with naming(path):
-        left_out = [str(root / entry["file"]) for entry in content["bad_images"]]
+        found = [str(root / entry["file"]) for entry in content["bad_images"]]
     if verbose:
-        print(
-            f"Without {len(left_out)} bad images, as {path} has it; none is looked for"
-        )
-    return data.without(left_out)
+        print(f"Without {len(found)} bad images, as {path} has it; none is looked for")
+    return found
 
 
-def _tell(data: ImageData, bad: dict[str, str], count: int, out: Path | None) -> None:
-    """Print what is left out, and write the report."""
-    where = ""
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / REPORT, _report(data, bad, count))
-        where = f" All are named in {out / REPORT}"
-    if bad:
-        print(f"Left out: {_counted(bad, count)}.{where}")
-
-
-def _report(data: ImageData, bad: dict[str, str], count: int) -> dict:
-    root = _root(data)
+def _report(bad: Mapping, files: Mapping, root: Path) -> dict:
     entries = [
         {"file": str(Path(path).relative_to(root)), "split": name, "reason": bad[path]}
-        for name, split in data.splits.items()
-        if isinstance(split, FileSplit)
-        for path in split.paths
+        for name, paths in files.items()
+        for path in paths
         if path in bad
     ]
-    return {"images": count, "bad_images": entries}
+    return {"images": sum(map(len, files.values())), "bad_images": entries}
 
 
-def _root(data: ImageData) -> Path:
-    return Path(data.source["data_dir"])
+def _root(data: ImageData) -> Path | None:
+    place = data.source["data_dir"]
+    return None if place is None else Path(place)
 
 
-def _counted(bad: dict[str, str], count: int) -> str:
+def _counted(bad: Mapping[str, str], count: int) -> str:
     named = [f"{path}: {reason}" for path, reason in list(bad.items())[:MOST_NAMED]]
     more = "; …" if len(bad) > MOST_NAMED else ""
     listed = "; ".join(named) + more

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 
-from keras_attention.data.image_files import reason_of
+from keras_attention.data.image_files import check_size, read_contents, reason_of
 
-__all__ = ["decode"]
+__all__ = ["decode", "decode_file"]
+
+
+def decode_file(path: str | Path) -> np.ndarray:
+    """Decode an image file as `decode` does; what is no file, or too large, is not.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be decoded; the message says why.
+    """
+    source = f"image file {path}"
+    try:
+        contents = read_contents(str(path))
+        check_size(contents)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"There is no {source}") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"The {source} cannot be decoded: {error}") from error
+    return decode(contents, source)
 
 
 def decode(contents: bytes, source: str) -> np.ndarray:

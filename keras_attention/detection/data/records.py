@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from keras_attention.detection.data.decoding import decode
+from keras_attention.detection.data.decoding import decode, decode_file
 
 __all__ = ["BoxedImage", "BoxedImages"]
 
@@ -122,10 +122,7 @@ class BoxedImage:
             return decode(self.encoded(), self._source)
         if self.path is None:
             raise ValueError(f"The {self._source} was made without pixels.")
-        try:
-            return decode(Path(self.path).read_bytes(), self._source)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"There is no {self._source}") from error
+        return decode_file(self.path)
 
     @property
     def _source(self) -> str:
@@ -195,6 +192,19 @@ class BoxedImages:
         """The images at these places, in this order."""
         images = tuple(self.images[index] for index in indices)
         return dataclasses.replace(self, images=images)
+
+    def without(self, paths: Collection[str]) -> BoxedImages:
+        """The images but for those of these files, and their boxes.
+
+        Raises:
+            ValueError: none would be left.
+        """
+        left_out = set(paths)
+        files = [str(image.path) for image in self.images]
+        kept = [place for place, file in enumerate(files) if file not in left_out]
+        if not kept:
+            raise ValueError(f"All {len(self)} images would be left out: replace some")
+        return self.take(kept)
 
     def by_orientation(self) -> list[BoxedImages]:
         """Landscape images (squares, too) and portrait ones: the sets that have any.
