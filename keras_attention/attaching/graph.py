@@ -110,19 +110,26 @@ class Graph:
 class Call:
     """One call of an operation: a layer, a nested model or a function of `keras.ops`.
 
+    Args:
+        index, operation, arguments, outputs: its attributes.
+        producers: {id of a tensor: the index of the call that made it}.
+
     Attributes:
         index: its place in `Graph.calls`.
         operation: what the model calls; an `InputLayer` for an input.
         arguments: (args, kwargs), tensors among them.
-        parents: for each tensor among the arguments the index of the call that made it.
+        inputs: list of the tensors among the arguments.
+        parents: for each of these the index of the call that made it.
         outputs: list of tensors.
     """
 
-    def __init__(self, index, operation, arguments, parents, outputs):
+    def __init__(self, index, operation, arguments, producers, outputs):
         self.index = index
         self.operation = operation
         self.arguments = arguments
-        self.parents = parents
+        flat = keras.tree.flatten(arguments)
+        self.inputs = [x for x in flat if keras.utils.is_keras_tensor(x)]
+        self.parents = [producers[id(tensor)] for tensor in self.inputs]
         self.outputs = outputs
 
     @property
@@ -204,15 +211,13 @@ def trace(model, inputs=None):
 
     Args:
         model: as from `as_functional`.
-        inputs: structure of tensors to trace it on, whose shapes may tell more than
-            the model's own; by default such as its own.
+        inputs: structure of tensors such as those to trace it on, whose shapes may
+            tell more than its own; by default its own.
     """
     calls, producers = [], {}
 
     def add(operation, arguments, outputs):
-        flat = keras.tree.flatten(arguments)
-        parents = [producers[id(x)] for x in flat if keras.utils.is_keras_tensor(x)]
-        call = Call(len(calls), operation, arguments, parents, outputs)
+        call = Call(len(calls), operation, arguments, producers, outputs)
         producers.update((id(output), call.index) for output in outputs)
         calls.append(call)
 
@@ -222,7 +227,10 @@ def trace(model, inputs=None):
         return outputs
 
     layers = _input_layers(model)
-    inputs = same_inputs(model) if inputs is None else inputs
+    if inputs is None:
+        inputs = same_inputs(model)
+    else:  # on inputs of their own, as Keras copies what leads to others
+        inputs = keras.tree.map_structure(_input_like, inputs)
     for tensor, original in zip(keras.tree.flatten(inputs), model.inputs, strict=True):
         add(layers[id(original)], ((), {}), [tensor])
     traced = keras.models.clone_model(
@@ -241,6 +249,12 @@ def _input_layers(model):
     """{id of an input tensor of the model: the layer that it is of}."""
     layers = [x for x in model.layers if isinstance(x, keras.layers.InputLayer)]
     return {id(layer.output): layer for layer in layers}
+
+
+def _input_like(tensor):
+    """An input tensor like any tensor."""
+    shape, dtype = tensor.shape, tensor.dtype
+    return keras.Input(batch_shape=shape, dtype=dtype, sparse=tensor.sparse)
 
 
 def _same_input(layer):

@@ -39,6 +39,12 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         "hf://owner/name, or a .safetensors, .pth or .h5 file",
     )
     add("--model", help="the network that the weights are of, such as resnet50")
+    add(
+        "--pixels",
+        choices=("byte", "unit", "signed", "imagenet"),
+        help="what the network wants, where nothing tells: 0 to 255, 0 to 1, -1 to 1, "
+        "or ImageNet's mean and deviation",
+    )
     add("--attention", help="to build --model with, such as cbam; none by default")
     add("--attach", metavar="ATTENTION", help="put an attention into the network")
     add(

@@ -10,11 +10,13 @@ from pathlib import Path
 import keras
 
 from keras_attention.attention import recorded
+from keras_attention.choices import check_choice
 from keras_attention.training.checkpoint import LAST, newest_whole, reading
 from keras_attention.training.files import replace_file
 from keras_attention.training.finetune_recipes import FinetuneRecipe, finetune_recipe
 from keras_attention.training.fitting import fit
 from keras_attention.training.layerwise import set_trainable, set_up_layers
+from keras_attention.training.pixels import PIXELS
 from keras_attention.training.run_folder import (
     refuse_differences,
     refuse_existing,
@@ -51,6 +53,10 @@ class FinetuneRequest(Request):
             image_size, limit, seed, split_seed, on_bad_image: as for `Request`.
         weights: without `model`, a `.keras` file of a whole network, or the folder of
             a run; with it, what `keras_attention.weights.load_weights` takes.
+        pixels: what the network wants pixels to be, in place of what is told by the
+            weights, the network or the data set: `"byte"` for 0 to 255, `"unit"` for 0
+            to 1, `"signed"` for −1 to 1, `"imagenet"` for ImageNet's mean and
+            deviation.
         attach: an attention to put into the network: a name or a spec.
         where: as for `keras_attention.attaching.attach`, in JSON types: no regular
             expression and no function.
@@ -60,6 +66,7 @@ class FinetuneRequest(Request):
 
     recipe: str = "finetune"
     weights: str | None = None
+    pixels: str | None = None
     attach: str | dict | list | None = None
     where: str | list | dict | None = None
     freeze: int | tuple[str, ...] | None = None
@@ -93,6 +100,8 @@ class FinetuneRequest(Request):
             start = load_network(self.weights, self.image_size)
         else:
             start = load_named(self._of_size, self.weights, self.image_size)
+        if self.pixels is not None:
+            start = start.with_pixels(self.pixels)
         if self.attach is None:
             return start
         return start.with_attention(self.attach, self.where)
@@ -128,9 +137,11 @@ def finetune(
 ) -> list[dict[str, float]]:
     """Go on training a network on other images, or go on with such a run.
 
-    The classifier is replaced unless it is for these classes already. Images are
-    prepared as the weights want it: as in the run that a `.keras` file lies in, or as
-    the importer of the weights tells; where nothing tells, as the data set says.
+    The classifier is replaced unless it is known to be for these classes. Images are
+    prepared as the weights want it: as in the run that a `.keras` file lies in, as the
+    importer of the weights tells, or as a `Rescaling` or `Normalization` that the
+    network begins with needs it. Where nothing tells, `pixels` does, or else they are
+    as the data set says. What was decided is printed.
 
     Args:
         out: the run's folder. It gets what `fit` writes, and `model.keras`: the best
@@ -201,7 +212,8 @@ def _fresh(out: Path, asked: dict) -> tuple[FinetuneRequest, Start]:
 
 
 def _resumed(out: Path, asked: dict) -> tuple[FinetuneRequest, Start]:
-    stored = stored_request(out)
+    # Records of before there was a choice do not have it.
+    stored = {"pixels": None} | stored_request(out)
     new = stored.pop(NEW_LAYERS, None)
     fields = {field.name for field in dataclasses.fields(FinetuneRequest)}
     if new is None or set(stored) != fields:
@@ -236,6 +248,8 @@ def _request(asked: dict) -> FinetuneRequest:
     request = check_request(
         FinetuneRequest, asked | _data_and_place(asked), needed=("data", "weights")
     )
+    if request.pixels is not None:
+        check_choice("pixels", request.pixels, PIXELS)
     freeze = request.freeze
     freeze = tuple(freeze) if isinstance(freeze, list) else freeze
     return dataclasses.replace(request, freeze=freeze)
@@ -264,6 +278,9 @@ def _data_and_place(asked: dict) -> dict:
 
 def _summary(request: FinetuneRequest, start: Start) -> str:
     lines = [f"{start.model.name} with the weights of {request.weights}"]
+    lines.append(f"images: {start.images}")
+    if start.classifier is not None:
+        lines.append(f"classifier: {start.classifier}")
     if start.new:
         lines.append(f"new layers: {', '.join(sorted(start.new))}")
     count = sum(math.prod(each.shape) for each in start.model.trainable_variables)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import keras
 
@@ -21,7 +21,9 @@ def set_up_layers(
         model: functional; all its layers are set to train or not to.
         recipe: whose `freeze`, `freeze_batch_norm`, `layer_decay` and
             `new_learning_rate_factor` are obeyed.
-        new: names of the layers that have just been drawn. They always train.
+        new: paths of the layers that have just been drawn, such as `"top"` or
+            `"backbone/conv1"` in a model in the model. They always train. What is no
+            path is a name, as records of earlier runs have it.
 
     Returns:
         `learning_rate_factors` for `SGDL2`.
@@ -31,16 +33,17 @@ def set_up_layers(
             there, or everything; or two layers of one name learn at different rates.
     """
     stages, head = stages_of(model)
-    old = [x for stage in (*stages, head) for x in stage.layers if x.name not in new]
+    drawn = _drawn(model, new)
+    old = [x for stage in (*stages, head) for x in stage.layers if id(x) not in drawn]
     set_trainable(model)
     for layer in _frozen(recipe.freeze, stages, old):
-        layer.trainable = layer.name in new
+        layer.trainable = id(layer) in drawn
     if recipe.freeze_batch_norm:
         for layer in _batch_norms(old):
             layer.trainable = False
     if not model.trainable_variables:
         raise ValueError(f"freeze={recipe.freeze!r} leaves nothing that trains")
-    return _factors(recipe, stages, head, new)
+    return _factors(recipe, stages, head, drawn)
 
 
 def set_trainable(model: keras.Model) -> None:
@@ -48,6 +51,22 @@ def set_trainable(model: keras.Model) -> None:
     for layer in model._flatten_layers():
         # One by one: on TensorFlow, setting a model to what it is reaches no layer.
         layer.trainable = True
+
+
+def _drawn(model: keras.Model, new: Collection[str]) -> set[int]:
+    """The ids of the layers that have just been drawn."""
+    paths = list(_paths(model))
+    known = {path for path, _ in paths}
+    names = set(new) - known
+    return {id(layer) for path, layer in paths if path in new or layer.name in names}
+
+
+def _paths(model: keras.Model, before: str = "") -> Iterator[tuple[str, object]]:
+    """(path, layer) of the layers of a model and of the models in it."""
+    for layer in model.layers:
+        yield before + layer.name, layer
+        if isinstance(layer, keras.Model):
+            yield from _paths(layer, f"{before}{layer.name}/")
 
 
 def _frozen(freeze, stages: list[Stage], old: list) -> list[keras.layers.Layer]:
@@ -83,14 +102,14 @@ def _batch_norms(layers: list) -> list[keras.layers.BatchNormalization]:
 
 
 def _factors(
-    recipe: FinetuneRecipe, stages: list[Stage], head: Stage, new: Collection[str]
+    recipe: FinetuneRecipe, stages: list[Stage], head: Stage, drawn: set[int]
 ) -> dict[str, float]:
     factors = {}
     for distance, stage in enumerate([head, *reversed(stages)]):
         for layer in stage.layers:
             factor = (
                 recipe.new_learning_rate_factor
-                if layer.name in new
+                if id(layer) in drawn
                 else recipe.layer_decay**distance
             )
             if layer.trainable_variables and factors.get(layer.name, factor) != factor:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import keras
 
+from keras_attention.attaching.graph import Call, as_functional, trace
+
 # Features of a stage keep at least this part of their height and width, so that
 # convolutions without padding begin none.
 KEPT = 3 / 4
@@ -43,7 +45,8 @@ def stages_of(model: keras.Model) -> tuple[list[Stage], Stage]:
     that the paper counts. The head is what comes behind the pooling, the classifier
     included.
 
-    A model in a model is cut as if its layers stood in the outer one.
+    A model in a model is cut as if its layers stood in the outer one; it may take
+    images of any size.
 
     Args:
         model: functional or sequential, images `[batch, height, width, channels]` of
@@ -61,6 +64,11 @@ def stages_of(model: keras.Model) -> tuple[list[Stage], Stage]:
     for layers, shape in _pieces(model):
         pooled = pooled or len(shape) != 4 or isinstance(layers[-1], POOLING)
         learning = [layer for layer in layers if _learns(layer)]
+        if learning and not pooled and None in shape[1:3]:
+            raise ValueError(
+                "Stages are told apart by their size, and what comes out of "
+                f"{layers[-1].name!r} has none: {tuple(shape)}. Put a layer there whose output has one"
+            )
         if learning:
             stage = head if pooled else _next(stages, shape[1:3])
             stage.layers.extend(learning)
@@ -81,30 +89,35 @@ def _next(stages: list[Stage], size: tuple[int, int]) -> Stage:
     return stages[-1]
 
 
-def _pieces(model: keras.Model) -> Iterator[tuple[list, tuple]]:
-    """(layers, shape of the output) of each piece between two cuts."""
-    nodes = _nodes(model)
-    uses = collections.Counter(id(x) for node in nodes for x in node.input_tensors)
-    uses.update(id(x) for x in model.outputs)
+def _pieces(model: keras.Model, inputs=None) -> Iterator[tuple[list, tuple]]:
+    """(layers, shape of the output) of each piece between two cuts.
+
+    `inputs` are what the model is called on, whose size it may not know itself.
+    """
+    calls, outputs = trace(as_functional(model), inputs)
+    uses = collections.Counter(id(x) for call in calls for x in call.inputs)
+    uses.update(id(x) for x in keras.tree.flatten(outputs))
     alive, piece = set(), []
-    for node in nodes:
-        uses.subtract(id(x) for x in node.input_tensors)
-        alive |= {id(x) for x in node.outputs}
+    for call in calls:
+        uses.subtract(id(x) for x in call.inputs)
+        alive |= {id(x) for x in call.outputs}
         alive = {x for x in alive if uses[x]}
-        piece.append(node.operation)
+        piece.append(call)
         if len(alive) == 1:
-            yield from _opened(piece, node.outputs[0].shape)
+            yield from _opened(piece)
             piece = []
 
 
-def _opened(piece: list, shape: tuple) -> Iterator[tuple[list, tuple]]:
+def _opened(piece: list[Call]) -> Iterator[tuple[list, tuple]]:
     """A piece; in place of a model that is one by itself, that model's pieces."""
-    if len(piece) == 1 and isinstance(piece[0], keras.Model):
-        yield from _pieces(piece[0])
+    last = piece[-1]
+    if len(piece) == 1 and isinstance(last.operation, keras.Model):
+        taken = keras.tree.pack_sequence_as(last.operation.input, last.inputs)
+        yield from _pieces(last.operation, taken)
         return
-    layers = [layer for operation in piece for layer in _leaves(operation)]
+    layers = [layer for call in piece for layer in _leaves(call.operation)]
     if layers:
-        yield layers, shape
+        yield layers, last.outputs[0].shape
 
 
 def _leaves(operation: keras.Operation) -> list[keras.layers.Layer]:
@@ -112,17 +125,3 @@ def _leaves(operation: keras.Operation) -> list[keras.layers.Layer]:
     if isinstance(operation, keras.Model):
         return [layer for inner in operation.layers for layer in _leaves(inner)]
     return [operation] if isinstance(operation, keras.layers.Layer) else []
-
-
-def _nodes(model: keras.Model) -> list:
-    """The calls of a model's graph, each behind those that it depends on."""
-    graph = getattr(model, "_functional", model)
-    by_depth = getattr(graph, "_nodes_by_depth", None)
-    if by_depth is None:
-        raise ValueError(
-            "Stages are found in the graph of a functional or sequential model. "
-            f"{model.name} is a {type(model).__name__}, which has none"
-        )
-    return [
-        node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]
-    ]

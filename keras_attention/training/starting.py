@@ -10,10 +10,13 @@ from pathlib import Path
 import keras
 
 from keras_attention.attaching import attach, placements
+from keras_attention.attaching.graph import Graph
+from keras_attention.attaching.rewriting import Rewriting
 from keras_attention.attention import names, spec
 from keras_attention.data import ImageData, Preprocessing
 from keras_attention.training.classifier import classifier_of, replace_classifier
 from keras_attention.training.compilation import gives_logits
+from keras_attention.training.pixels import PIXELS, UNKNOWN, by_name, wanted_by
 from keras_attention.training.run_folder import RECORD, read_preprocessing
 from keras_attention.training.runs import load_trained
 from keras_attention.weights.loading import load_weights
@@ -30,20 +33,24 @@ class Start:
 
     Args:
         model: the classifier, for images of a known size.
-        new: names of the layers that have been drawn, not loaded.
+        new: paths of the layers that have been drawn, not loaded.
         expects: `mean`, `std`, `crop_fraction` and `interpolation` as in
             `Preprocessing`; empty where nothing tells.
         class_names: what the classifier tells apart, or None where nothing tells.
+        images: how images are prepared and what tells it, in words.
+        classifier: in words, why it is new, where that is not plain.
     """
 
     model: keras.Model
     new: frozenset[str] = frozenset()
     expects: dict = field(default_factory=dict)
     class_names: tuple[str, ...] | None = None
+    images: str = UNKNOWN
+    classifier: str | None = None
 
     @property
     def drawn(self) -> frozenset[str]:
-        """The names of the new layers, if the classifier is to be one."""
+        """The paths of the new layers, if the classifier is to be one."""
         return self.new | {classifier_of(self.model)}
 
     def with_attention(self, attention, where) -> Start:
@@ -52,8 +59,14 @@ class Start:
         A convolution in whose place the attention stands is new as well.
         """
         model = attach(self.model, attention, where=where)
-        new = {one.layer.rpartition("/")[2] for one in placements(model)}
+        new = {one.layer for one in placements(model)}
         return dataclasses.replace(self, model=model, new=self.new | new)
+
+    def with_pixels(self, name: str) -> Start:
+        """With images whose pixels are those of a name in `PIXELS`."""
+        scale = by_name(name, self.model.input_shape[-1])
+        words = f"pixels {PIXELS[name][-1]}, as asked for"
+        return dataclasses.replace(self, expects=self.expects | scale, images=words)
 
     def prepare(self, data: ImageData) -> ImageData:
         """The images as the weights expect them.
@@ -71,14 +84,17 @@ class Start:
         return data.with_preprocessing(how)
 
     def with_classes(self, names: tuple[str, ...]) -> Start:
-        """With a classifier for these classes: its own, if it is for them already."""
-        if self.model.output_shape[-1] == len(names) and self.class_names in (
-            None,
-            names,
-        ):
+        """With a classifier for these classes: its own, if it is known to be for them.
+
+        Of as many classes that nothing names it may be for any.
+        """
+        if self.class_names == names:
             return self
+        old, words = self.model.output_shape[-1], None
+        if self.class_names is None and old == len(names):
+            words = f"drawn anew, as nothing tells that its {old} classes are these"
         model = replace_classifier(self.model, len(names))
-        return dataclasses.replace(self, model=model, new=self.drawn)
+        return dataclasses.replace(self, model=model, new=self.drawn, classifier=words)
 
 
 def load_network(path: str, size: tuple[int, int] | None = None) -> Start:
@@ -86,7 +102,8 @@ def load_network(path: str, size: tuple[int, int] | None = None) -> Start:
 
     Args:
         path: the file; where it lies in a run's folder, that run's preprocessing is
-            the network's. Or the folder, whose best network is taken.
+            the network's, and elsewhere what its first layers tell. Or the folder,
+            whose best network is taken.
         size: of the images, where it takes such of any size.
 
     Raises:
@@ -103,8 +120,7 @@ def load_network(path: str, size: tuple[int, int] | None = None) -> Start:
         model, _ = load_trained(place)
     gives_logits(model)
     classifier_of(model)
-    known = found and found.class_names
-    return Start(with_size(model, size), expects=_traveling(found), class_names=known)
+    return _start(with_size(model, size), found)
 
 
 def load_named(
@@ -135,7 +151,7 @@ def load_named(
         model = build(tuple(own.size))
         report = load_weights(model, source, strict=False)
     new = frozenset(_layers_without_weights(model, report))
-    return Start(model, new, _traveling(own))
+    return dataclasses.replace(_start(model, own), new=new)
 
 
 def _layers_without_weights(model: keras.Model, report: Report) -> set[str]:
@@ -166,8 +182,17 @@ def _of_run(place: Path) -> Preprocessing | None:
     return None
 
 
-def _traveling(found: Preprocessing | ImageFormat | None) -> dict:
-    return {name: getattr(found, name) for name in TRAVELS} if found else {}
+def _start(model: keras.Model, known: Preprocessing | ImageFormat | None) -> Start:
+    """A network with what is known of its images, or else what it tells itself."""
+    if known is None:
+        expects, words = wanted_by(model)
+        return Start(model, expects=expects, images=words)
+    return Start(
+        model,
+        expects={name: getattr(known, name) for name in TRAVELS},
+        class_names=getattr(known, "class_names", None),
+        images="prepared as those that the weights are of",
+    )
 
 
 def _check_whole(place: Path) -> None:
@@ -199,6 +224,8 @@ def with_size(model: keras.Model, size: tuple[int, int] | None) -> keras.Model:
             f"{model.name} takes images of {own[0]}×{own[1]} pixels only. "
             f"Received: image_size={size}"
         )
-    sized = keras.models.clone_model(model, keras.Input((*size, channels)))
-    sized.set_weights(model.get_weights())
-    return sized
+    graph = Graph(model)
+    (taken,) = graph.model.inputs
+    image = keras.Input((*size, channels), dtype=taken.dtype, name=taken.name)
+    inputs = keras.tree.pack_sequence_as(graph.model.input, [image])
+    return Rewriting(graph, inputs).build()

@@ -22,7 +22,8 @@ def recipe(**changes):
 def resnet(**options):
     """With a stem at half the size, and two stages of one block."""
     options = {"stem": "imagenet", "stem_width": 8, "classes": 3} | options
-    return applications.ResNet((1, 1), (16, 16), "basic", input_shape=SHAPE, **options)
+    options = {"input_shape": SHAPE} | options
+    return applications.ResNet((1, 1), (16, 16), "basic", **options)
 
 
 def test_stages_of_a_resnet_are_the_papers():
@@ -57,6 +58,24 @@ def test_a_model_in_a_model_is_cut_as_if_it_stood_in_the_outer_one():
     assert [layer.name for layer in head.layers] == ["top"]
 
 
+def test_a_model_in_a_model_takes_its_size_from_the_outer_one():
+    """It may be for images of any size."""
+    inner = resnet(input_shape=(None, None, 3), include_top=False)
+    image = keras.Input(SHAPE)
+    x = keras.layers.GlobalAveragePooling2D()(inner(image))
+    outer = keras.Model(image, keras.layers.Dense(3, name="top")(x))
+    found, wanted = stages_of(outer)[0], stages_of(resnet())[0]
+    assert [str(stage) for stage in found] == [str(stage) for stage in wanted]
+
+
+def test_an_image_of_no_known_size_is_named():
+    image = keras.Input(SHAPE)
+    x = keras.layers.Lambda(lambda x: x, (None, None, 3), name="open")(image)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3, name="c")(x))
+    with pytest.raises(ValueError, match=r"what comes out of 'c' has none: \(None, No"):
+        stages_of(keras.Model(image, keras.layers.Dense(2)(x)))
+
+
 def test_convolutions_without_padding_begin_no_stage():
     layers = [keras.layers.Conv2D(2, 3, name=f"conv{i}") for i in range(3)]
     model = keras.Sequential(
@@ -80,8 +99,10 @@ def test_networks_without_a_graph_or_a_size_are_refused():
     class Subclassed(keras.Model):
         input_shape = (None, 8, 8, 1)
 
-    with pytest.raises(ValueError, match="functional or sequential"):
-        stages_of(Subclassed())
+    model = Subclassed()
+    model.built = True
+    with pytest.raises(ValueError, match="must be functional or sequential"):
+        stages_of(model)
     model = applications.build("mobilenet", input_shape=(None, None, 3))
     with pytest.raises(ValueError, match=r"any size: \(None, None, None, 3\)"):
         stages_of(model)
@@ -176,6 +197,29 @@ def test_two_layers_of_one_name_that_would_learn_at_different_rates_are_refused(
     with pytest.raises(ValueError, match="'twin'.*rename one"):
         set_up_layers(model, recipe(layer_decay=0.5), ())
     assert set_up_layers(model, recipe(), ()) == {}
+
+
+def twins():
+    """Two models in one, each with a layer "twin"."""
+    image = x = keras.Input((8, 8, 1))
+    for name in ("one", "other"):
+        layers = [keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 1, name="twin")]
+        x = keras.Sequential(layers, name=name)(x)
+    x = keras.layers.Dense(2, name="top")(keras.layers.GlobalAveragePooling2D()(x))
+    return keras.Model(image, x)
+
+
+@pytest.mark.parametrize(
+    ("new", "trains"),
+    [("one/twin", {"one"}), ("other/twin", {"other"}), ("twin", {"one", "other"})],
+)
+def test_new_layers_are_told_by_their_paths(new, trains):
+    """By a name, as in records of earlier runs, all of that name are new."""
+    model = twins()
+    set_up_layers(model, recipe(freeze=("*",)), {new})
+    found = {x for x in ("one", "other") if model.get_layer(x).trainable_variables}
+    assert found == trains
+    assert not model.get_layer("top").trainable
 
 
 def after(optimizer, gradients, start=1.0):
