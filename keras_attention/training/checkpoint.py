@@ -19,8 +19,10 @@ import numpy as np
 
 from keras_attention.files import generations
 from keras_attention.training.averaging import averaged
+from keras_attention.training.distribution import is_chief
 from keras_attention.training.files import replace_file, write_json
 from keras_attention.training.interruption import Interrupted, StopRequest
+from keras_attention.training.norms import unsynchronized
 from keras_attention.training.run_folder import Remembered, deleted, versions
 
 STATE_MEMBER = "keras_attention_state.json"
@@ -56,7 +58,8 @@ class Checkpoint(keras.callbacks.Callback):
     tools; nothing reads it back. Where the optimizer averages weights (EMA),
     `best.keras` has the averaged ones.
 
-    Must be the last callback: an epoch counts when all have seen it.
+    Must be the last callback: an epoch counts when all have seen it. Of several
+    processes each needs its own, and the first one's writes.
 
     Args:
         folder: where to write.
@@ -113,6 +116,7 @@ class Checkpoint(keras.callbacks.Callback):
             assign(self.model.metrics_variables, self.state["metrics"])
 
     def on_train_batch_end(self, batch, logs=None):
+        self.stop.agree()
         step = self.state["step"] = self._first + batch + 1
         if not math.isfinite(logs["loss"]):
             raise FloatingPointError(f"The loss is {logs['loss']} {self._place()}")
@@ -125,12 +129,14 @@ class Checkpoint(keras.callbacks.Callback):
             self._save()
 
     def on_test_batch_end(self, batch, logs=None):
+        self.stop.agree()
         if self.stop:
             _sync(self.model)
             with averaged(self.model):  # which are the model's while it is measured
                 self._save_and_stop()
 
     def on_epoch_end(self, epoch, logs=None):
+        self.stop.agree()
         self.remembered.look()
         self.state |= {"epoch": epoch + 1, "step": 0, "seconds": 0.0, "metrics": []}
         value = logs.get(self.monitor)
@@ -160,8 +166,11 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _write(self, best: bool) -> None:
         if best:
-            with averaged(self.model):
-                replace_file(self.folder / BEST, self.model.save)
+            with averaged(self.model):  # in all processes, which assign together
+                if is_chief():
+                    save_network(self.model, self.folder / BEST)
+        if not is_chief():
+            return
         save_state(self.model, self.folder / LAST, self.state, older=self.kept - 1)
         shown = {key: self.state[key] for key in FRESH} | {"monitor": self.monitor}
         write_json(self.folder / "state.json", shown)
@@ -197,6 +206,12 @@ def not_finite(model: keras.Model) -> list[str]:
     ]
 
 
+def save_network(model: keras.Model, path: Path) -> None:
+    """Write a Keras file that every backend can read, whole or not at all."""
+    with unsynchronized(model):
+        replace_file(path, model.save)
+
+
 def save_state(model: keras.Model, path: Path, state: dict, *, older: int = 0) -> None:
     """Write all that `restore` brings back, whole or not at all.
 
@@ -208,7 +223,8 @@ def save_state(model: keras.Model, path: Path, state: dict, *, older: int = 0) -
     """
 
     def write(aside: Path) -> None:
-        model.save(aside)
+        with unsynchronized(model):
+            model.save(aside)
         seeds = values(random_variables(model))
         extra = state | {"random": seeds, "versions": versions()}
         with zipfile.ZipFile(aside, "a") as archive:
@@ -263,7 +279,7 @@ def newest_whole(path: Path, read: Callable[[Path], Found]) -> Found | None:
         except ValueError as error:
             refused[candidate] = error
             continue
-        for damaged, error in refused.items():
+        for damaged, error in refused.items() if is_chief() else ():
             print(f"Refused: {error}. Going on from {candidate}", file=sys.stderr)
             os.replace(damaged, damaged.with_name(damaged.name + DAMAGED))
         return found

@@ -36,7 +36,8 @@ def compile(
     model.compile(
         optimizer=sgd,
         loss=_loss(recipe, gives_logits(model)),
-        metrics=error_metrics(model.output_shape[-1]),
+        # By the weights of images, which empty ones of `data.padding` have, too.
+        weighted_metrics=error_metrics(model.output_shape[-1]),
         # By device: Keras leaves XLA out on a CPU with TensorFlow, where a training
         # step takes several times as long with it.
         jit_compile="auto",

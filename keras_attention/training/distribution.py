@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import keras
 
@@ -18,6 +19,7 @@ from keras_attention.training import logical_devices, processes
 
 NONE, DEVICES, HOSTS, CPU = "none", "devices", "hosts", "cpu:"
 WORDS = (NONE, DEVICES, HOSTS)
+_asked: ContextVar[str | None] = ContextVar("distribute", default=None)
 
 
 @contextlib.contextmanager
@@ -46,7 +48,16 @@ def distributed(distribute: str | None) -> Iterator[None]:
             "already: leave `distribute` out to use that, or leave its scope"
         )
     with _scope(distribute):
-        yield
+        before = _asked.set(distribute)
+        try:
+            yield
+        finally:
+            _asked.reset(before)
+
+
+def asked() -> str | None:
+    """What the `distributed` block was told that one is in; None outside of one."""
+    return _asked.get()
 
 
 def check(distribute: str | None) -> None:
@@ -66,6 +77,11 @@ def check(distribute: str | None) -> None:
             f"TensorFlow's multi-worker strategy. Received the backend {_backend()!r}: "
             "set KERAS_BACKEND=jax"
         )
+
+
+def is_active() -> bool:
+    """Whether devices share batches here, in a block of `distributed` or a user's."""
+    return _active() is not None
 
 
 def replicas() -> int:
@@ -91,8 +107,11 @@ def part() -> Part:
 
 
 def is_chief() -> bool:
-    """Whether this is the process that writes files and prints."""
-    return part().number == 0
+    """Whether this is the process that writes files and prints.
+
+    It stays so outside of a `distributed` block.
+    """
+    return processes.own_number() == 0
 
 
 def check_batch(batch_size: int) -> None:
@@ -105,6 +124,30 @@ def check_batch(batch_size: int) -> None:
             f"{number} devices must divide the batch. Received: batch size "
             f"{batch_size}; take {' or '.join(map(str, nearest))}"
         )
+
+
+def check_dtype(model: keras.Model) -> None:
+    """Raise ValueError for losses that are scaled, on several devices of TensorFlow."""
+    if (
+        replicas() > 1
+        and _backend() == "tensorflow"
+        and model.dtype_policy.name == "mixed_float16"
+    ):
+        raise ValueError(
+            "mixed_float16 on several devices of TensorFlow looks for overflows on the "
+            "first alone, and would train on with those of others: use mixed_bfloat16, "
+            "or KERAS_BACKEND=jax"
+        )
+
+
+def describe_sharing(batch_size: int) -> str:
+    """What shares a batch of so many images, in one line."""
+    number, of = replicas(), part().of
+    among = f" of {of} processes" if of > 1 else ""
+    return (
+        f"{number} devices{among} share every batch: {batch_size // number} of "
+        f"{batch_size} images each"
+    )
 
 
 def _scope(distribute: str):

@@ -12,6 +12,7 @@ import keras
 from keras_attention.attention import recorded
 from keras_attention.choices import check_choice
 from keras_attention.training.checkpoint import LAST, newest_whole, reading
+from keras_attention.training.distribution import is_chief
 from keras_attention.training.files import replace_file
 from keras_attention.training.finetune_recipes import FinetuneRecipe, finetune_recipe
 from keras_attention.training.fitting import fit
@@ -27,6 +28,7 @@ from keras_attention.training.runs import (
     stored_request,
     to_record,
 )
+from keras_attention.training.sharing import shared
 from keras_attention.training.starting import Start, load_named, load_network
 
 NEW_LAYERS = "new_layers"
@@ -133,6 +135,8 @@ def finetune(
     download: bool = False,
     command: str | None = None,
     verbose: int | str = "auto",
+    distribute: str | None = None,
+    batch_norm: str | None = None,
     **asked,
 ) -> list[dict[str, float]]:
     """Go on training a network on other images, or go on with such a run.
@@ -153,6 +157,10 @@ def finetune(
         download: as for `keras_attention.data.load`.
         command: the command line to record.
         verbose: Keras' progress bar.
+        distribute: as for `distributed`: "devices", "hosts", "cpu:N" or "none". An
+            option of the session, not of the run: with `resume` as in the last session
+            where it is None.
+        batch_norm: as for `synchronized_norms`, likewise.
         **asked: fields of `FinetuneRequest`.
 
     Returns:
@@ -168,7 +176,31 @@ def finetune(
     ...                    attach="cbam", recipe="quick")  # doctest: +SKIP
     """
     out = Path(out)
-    request, start = _resumed(out, asked) if resume else _fresh(out, asked)
+    if not resume:
+        refuse_existing(out)
+    with shared(
+        out, resume=resume, distribute=distribute, batch_norm=batch_norm
+    ) as batch_norm:
+        history = _finetune(
+            out,
+            asked,
+            resume=resume,
+            stop_after=stop_after,
+            download=download,
+            command=command,
+            verbose=verbose if is_chief() else 0,
+            batch_norm=batch_norm,
+        )
+    if is_chief():
+        _write_best(out)
+    return history
+
+
+def _finetune(
+    out: Path, asked: dict, *, resume: bool, download: bool, verbose, **options
+) -> list[dict[str, float]]:
+    """Within the devices' scope, in which networks must be made."""
+    request, start = _resumed(out, asked) if resume else _fresh(asked)
     settings = request.load_recipe()
     settings = dataclasses.replace(
         settings,
@@ -187,25 +219,21 @@ def finetune(
         print(_summary(request, start))
         print(data)
         print(settings)
-    history = fit(
+    return fit(
         start.model,
         data,
         settings,
         out=out,
         seed=request.seed,
         resume=resume,
-        stop_after=stop_after,
         learning_rate_factors=factors,
         verbose=verbose,
         description=to_record(request) | {NEW_LAYERS: sorted(start.new)},
-        command=command,
+        **options,
     )
-    _write_best(out)
-    return history
 
 
-def _fresh(out: Path, asked: dict) -> tuple[FinetuneRequest, Start]:
-    refuse_existing(out)
+def _fresh(asked: dict) -> tuple[FinetuneRequest, Start]:
     request = _request(asked)
     request.load_recipe()  # before minutes of loading weights
     return request, request.start()

@@ -22,6 +22,15 @@ from keras_attention.training.checkpoint import (
     resume_state,
 )
 from keras_attention.training.compilation import compile
+from keras_attention.training.distribution import (
+    asked,
+    check_batch,
+    check_dtype,
+    describe_sharing,
+    is_chief,
+    part,
+    replicas,
+)
 from keras_attention.training.divergence import (
     diverged,
     find_divergence,
@@ -30,6 +39,8 @@ from keras_attention.training.divergence import (
 from keras_attention.training.epochs import Epochs
 from keras_attention.training.interruption import stop_signals
 from keras_attention.training.memory import explaining_memory
+from keras_attention.training.norms import SYNCHRONIZED, synchronized_norms
+from keras_attention.training.processes import wait_for_all
 from keras_attention.training.recipes import Recipe
 from keras_attention.training.run_folder import Remembered, open_run
 
@@ -48,6 +59,7 @@ def fit(
     learning_rate_factors: Mapping[str, float] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
+    batch_norm: str = SYNCHRONIZED,
     description: dict | None = None,
     command: str | None = None,
 ) -> list[dict[str, float]]:
@@ -62,6 +74,12 @@ def fit(
 
     SIGTERM and Ctrl-C end it after the step that is under way, with its state saved;
     a second one ends it at once.
+
+    Within `distributed(...)`, or a scope of `tf.distribute.MirroredStrategy` or
+    `keras.distribution.DataParallel`, in which the model was made, too, the devices
+    share each batch, and the weights end as with one device, up to rounding. What is
+    random goes another way: on TensorFlow dropout draws the same for the images of all
+    devices; mixup mixes images of one process.
 
     Args:
         model: a classifier, `[batch, height, width, channels]` to
@@ -79,6 +97,7 @@ def fit(
         learning_rate_factors: as for `SGDL2`: {name of a layer: factor}.
         callbacks: more Keras callbacks. Their state is not part of a checkpoint.
         verbose: Keras' progress bar.
+        batch_norm: as for `synchronized_norms`, where several devices share a batch.
         description: what to record of the model, JSON types; by default its
             shapes and number of parameters.
         command: the command line to record.
@@ -109,6 +128,9 @@ def fit(
         raise ValueError(f"`stop_after` must be at least 1. Received: {stop_after}")
     positive_integer("checkpoint_steps", checkpoint_steps)
     positive_integer("keep", keep)
+    check_batch(recipe.batch_size)
+    check_dtype(model)
+    verbose = verbose if is_chief() else 0
     steps = data.steps_per_epoch(recipe.batch_size)
     compile(model, recipe, steps, learning_rate_factors=learning_rate_factors)
     fixed = {
@@ -119,9 +141,12 @@ def fit(
         "seed": seed,
         "dtype": model.dtype_policy.name,
     }
-    record = open_run(out, fixed, command=command, resume=resume)
+    options = {"distribute": asked(), "batch_norm": batch_norm}
+    record = open_run(out, fixed, command=command, resume=resume, options=options)
     state = resume_state(model, out)
-    history.forget_after(out / history.FILE, state["epoch"])
+    wait_for_all("the state is read")
+    if is_chief():
+        history.forget_after(out / history.FILE, state["epoch"])
     done = state["epoch"]
     if done == recipe.epochs:
         if verbose:
@@ -132,7 +157,10 @@ def fit(
     def training(epoch: int, step: int):
         return _training(data, recipe, seed, epoch, step)
 
+    if verbose and replicas() > 1:
+        print(describe_sharing(recipe.batch_size))
     with (
+        synchronized_norms(model, batch_norm),
         stop_signals() as stop,
         naming_corrupt_files(data),
         explaining_memory(recipe.batch_size),
@@ -159,6 +187,7 @@ def fit(
             epochs.train(done, state["step"], min(stop_epoch, recipe.epochs))
         except FloatingPointError as error:
             raise _explained(error, model, out, training, verbose) from error
+    wait_for_all("the history is written")
     return history.read(out / history.FILE)
 
 
@@ -202,6 +231,8 @@ def _explained(
     error: FloatingPointError, model: keras.Model, out: Path, training, verbose
 ) -> FloatingPointError:
     """The error, with the layer in which it began: what came before is done again."""
+    if part().of > 1:  # none of which has all images
+        return diverged(error, None, out / LAST)
     good = resume_state(model, out)
     if verbose:
         print(f"\n{error}. Going back to find out where it began", flush=True)
@@ -218,29 +249,39 @@ def _training(data: ImageData, recipe: Recipe, seed: int, epoch: int, step: int)
         first_epoch=epoch,
         first_step=step,
         epochs=recipe.epochs,
+        part=part(),
     )
     if recipe.soft_labels:
         batches = one_hot(batches, data.preprocessing.classes)
     if recipe.mixup:
         first = epoch * data.steps_per_epoch(recipe.batch_size) + step
-        batches = mixed(batches, alpha=recipe.mixup, seed=seed, first_step=first)
+        batches = mixed(
+            batches, alpha=recipe.mixup, seed=seed, first_step=first, part=part()
+        )
     return batches
 
 
 def _validation(data: ImageData, recipe: Recipe):
     if data.validation is None:
         return None
-    batches = data.evaluation("validation", batch_size=recipe.batch_size)
+    batches = data.evaluation(
+        "validation", batch_size=recipe.batch_size, devices=replicas(), part=part()
+    )
     if recipe.soft_labels:
         batches = one_hot(batches, data.preprocessing.classes)
     return batches
 
 
 def _logs(out: Path, recipe: Recipe, state: dict) -> list:
-    logs = [
-        history.EpochFacts(state),
-        keras.callbacks.CSVLogger(str(out / history.FILE), append=True),
-    ]
+    logs = [history.EpochFacts(state), *(_files(out) if is_chief() else ())]
+    if recipe.ema:
+        logs.append(AveragedEvaluation())
+    return logs
+
+
+def _files(out: Path) -> list:
+    """Of the process that writes."""
+    logs = [keras.callbacks.CSVLogger(str(out / history.FILE), append=True)]
     if tensorboard_missing():
         print(
             "TensorBoard logs are off, because the package is not installed: "
@@ -248,6 +289,4 @@ def _logs(out: Path, recipe: Recipe, state: dict) -> list:
         )
     else:
         logs.append(keras.callbacks.TensorBoard(str(out / "tensorboard")))
-    if recipe.ema:
-        logs.append(AveragedEvaluation())
     return logs

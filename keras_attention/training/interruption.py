@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from keras_attention.training.processes import any_process, number_of_processes
+
 NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 
 
@@ -22,11 +24,25 @@ class Interrupted(KeyboardInterrupt):
 class StopRequest:
     """Whether a run has been asked to stop.
 
+    Several processes stop together, at the step at which they `agree`.
+
     Args:
         by: the name of the signal, or None.
     """
 
     by: str | None = None
+    _own: str | None = None
+
+    def ask(self, name: str) -> None:
+        """This process has been asked to."""
+        self._own = name
+        if number_of_processes() == 1:
+            self.by = name
+
+    def agree(self) -> None:
+        """Find out whether any process has been asked to; all must call it."""
+        if any_process(self._own is not None):
+            self.by = self._own or "a signal to another process"
 
     def __bool__(self) -> bool:
         return self.by is not None
@@ -48,7 +64,7 @@ def stop_signals() -> Iterator[StopRequest]:
     before = {number: signal.getsignal(number) for number in NAMES}
 
     def ask(number, frame):
-        request.by = NAMES[number]
+        request.ask(NAMES[number])
         # To the system's own: a handler of Python's waits while a step is under way.
         for each in NAMES:
             signal.signal(each, signal.SIG_DFL)

@@ -30,7 +30,7 @@ def join() -> None:
             f"distribute='hosts' needs the environment variables {ADDRESSES} (of "
             f"process 0, host:port), {NUMBER} and {OWN}. Missing: "
             f"{', '.join(missing)}. `python -m keras_attention.training.launch` starts "
-            "processes with them"
+            "processes with them; with distribute='none' this process goes alone"
         )
     try:
         keras.distribution.initialize()
@@ -48,6 +48,15 @@ def number_of_processes() -> int:
     import jax
 
     return jax.process_count() if jax.distributed.is_initialized() else 1
+
+
+def own_number() -> int:
+    """Of this process among those that were joined, from 0."""
+    if number_of_processes() == 1:
+        return 0
+    import jax
+
+    return jax.process_index()
 
 
 def wait_for_all(name: str) -> None:

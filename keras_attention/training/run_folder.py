@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import keras
 
 from keras_attention.data.preprocessing import Preprocessing
 from keras_attention.files import remove_partial
+from keras_attention.training.distribution import is_chief
 from keras_attention.training.files import naming, read_json, write_json, write_text
+from keras_attention.training.processes import wait_for_all
 from keras_attention.version import __version__
 
 RECORD = "run.json"
@@ -31,10 +33,12 @@ def open_run(
     command: str | None,
     resume: bool,
     kind: str = TRAINING,
+    options: Mapping | None = None,
 ) -> dict:
     """Start a run's folder, or check that a session belongs to it.
 
-    What a session that was killed left half-written is removed.
+    What a session that was killed left half-written is removed. Of several processes
+    the first writes, when all have checked.
 
     Args:
         folder: made if it is not there.
@@ -42,6 +46,7 @@ def open_run(
         command: the command line, to be recorded.
         resume: whether the run goes on.
         kind: as for `read_run`.
+        options: of the session alone, JSON types.
 
     Returns:
         The record, as it stands in the folder.
@@ -59,11 +64,13 @@ def open_run(
     else:
         refuse_existing(folder)
         sessions = []
-    sessions.append(_session(command))
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_partial(folder)
+    sessions.append(_session(command) | dict(options or {}))
     record = {"format": FORMAT, "kind": kind, **fixed, "sessions": sessions}
-    write_json(folder / RECORD, record)
+    wait_for_all("the run is checked")
+    if is_chief():
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_partial(folder)
+        write_json(folder / RECORD, record)
     return record
 
 

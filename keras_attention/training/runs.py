@@ -15,6 +15,7 @@ from keras_attention.choices import check_choice
 from keras_attention.data import ImageData, load
 from keras_attention.data.order import check_seed
 from keras_attention.training.bad_images import ERROR, SKIP, known, looked_through
+from keras_attention.training.distribution import is_chief
 from keras_attention.training.evaluation import Evaluation, evaluate
 from keras_attention.training.files import naming
 from keras_attention.training.fitting import fit
@@ -28,6 +29,7 @@ from keras_attention.training.run_folder import (
     refuse_differences,
     refuse_existing,
 )
+from keras_attention.training.sharing import shared
 
 # Images up to this many pixels wide get the stem without pooling.
 SMALL_IMAGE = 64
@@ -176,6 +178,8 @@ def train(
     download: bool = False,
     command: str | None = None,
     verbose: int | str = "auto",
+    distribute: str | None = None,
+    batch_norm: str | None = None,
     **asked,
 ) -> list[dict[str, float]]:
     """Train a network by name, or go on with a run.
@@ -188,6 +192,10 @@ def train(
         download: as for `keras_attention.data.load`.
         command: the command line to record.
         verbose: Keras' progress bar.
+        distribute: as for `distributed`: "devices", "hosts", "cpu:N" or "none". An
+            option of the session, not of the run: with `resume` as in the last session
+            where it is None.
+        batch_norm: as for `synchronized_norms`, likewise.
         **asked: fields of `Request`.
 
     Returns:
@@ -205,24 +213,31 @@ def train(
     out = Path(out)
     request = _resumed(out, asked) if resume else _fresh(out, asked)
     settings = request.load_recipe()
-    data = request.load_data(download=download, out=out, resume=resume, verbose=verbose)
-    model = request.build(data)
-    if verbose:
-        print(f"{request.model}, attention {_shown(request.attention)}")
-        print(data)
-        print(settings)
-    return fit(
-        model,
-        data,
-        settings,
-        out=out,
-        seed=request.seed,
-        resume=resume,
-        stop_after=stop_after,
-        verbose=verbose,
-        description=to_record(request),
-        command=command,
-    )
+    with shared(
+        out, resume=resume, distribute=distribute, batch_norm=batch_norm
+    ) as batch_norm:
+        verbose = verbose if is_chief() else 0
+        data = request.load_data(
+            download=download, out=out, resume=resume, verbose=verbose
+        )
+        model = request.build(data)
+        if verbose:
+            print(f"{request.model}, attention {_shown(request.attention)}")
+            print(data)
+            print(settings)
+        return fit(
+            model,
+            data,
+            settings,
+            out=out,
+            seed=request.seed,
+            resume=resume,
+            stop_after=stop_after,
+            verbose=verbose,
+            batch_norm=batch_norm,
+            description=to_record(request),
+            command=command,
+        )
 
 
 def evaluate_run(
