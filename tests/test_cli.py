@@ -172,7 +172,7 @@ RIGHT = ["--model", "cifarresnet-8", "--data", "digits"]
         (["predict", "{run}", "{new}.png"], "There is no image file"),
         (
             ["predict", "{run}", "{run}/run.json"],
-            "run.json cannot be decoded (JPEG, PNG, BMP and GIF can): Unknown",
+            "run.json cannot be decoded: its contents are no JPEG, PNG, BMP, GIF",
         ),
         (["summary", "resnet51"], "'resnet50'"),
     ],

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from keras_attention.data.image_data import ImageData
 from keras_attention.data.image_files import read_pixels
-from keras_attention.data.image_headers import KNOWN
 from keras_attention.data.splits import FileSplit
 
 # What reading and decoding in `tf.data` raises.
@@ -82,6 +81,4 @@ def read_image(path: str, channels: int) -> tf.Tensor:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"There is no image file {path}") from error
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"The image file {path} cannot be decoded ({KNOWN} can): {error}"
-        ) from error
+        raise ValueError(f"The image file {path} cannot be decoded: {error}") from error

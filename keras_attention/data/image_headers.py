@@ -6,7 +6,7 @@ import struct
 
 import tensorflow as tf
 
-__all__ = ["KNOWN", "image_size"]
+__all__ = ["image_size"]
 
 KNOWN = "JPEG, PNG, BMP, GIF or WebP"
 BMP_MASKS = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
