@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_attention.layers.identity_start import IdentityStart
 from keras_attention.weights import safetensors_files
 from keras_attention.weights.layouts import exporting
 
@@ -20,7 +21,8 @@ def save_weights(
     """Write a network's weights as a `.safetensors` file that PyTorch's networks load.
 
     `load_state_dict(…, strict=True)` of the same network takes the file. Where a batch
-    norm's ε is not the other network's, its variance makes up for it.
+    norm's ε is not the other network's, its variance makes up for it. What was attached
+    before the additions of a ResNet's blocks, and folded, is written as their own.
 
     Args:
         model: a network of `keras_attention.applications`.
@@ -45,6 +47,11 @@ def save_weights(
         for entry in entries
         if entry.name is None
     )
+    if any(entry.name is None and _has_scale(entry.layer) for entry in entries):
+        reasons.append(
+            "Attentions that start as the identity have a scale; "
+            "`keras_attention.attaching.fold` makes plain ones of them"
+        )
     if homeless or reasons:
         raise ValueError(_failure(model, chosen.title, list(homeless), reasons))
     tensors = {
@@ -54,6 +61,10 @@ def save_weights(
         for entry in entries
     }
     safetensors_files.write_safetensors(tensors, path, {"format": "pt"})
+
+
+def _has_scale(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, IdentityStart) and layer.identity_start
 
 
 def _failure(model: keras.Model, title: str, homeless: list[str], reasons) -> str:

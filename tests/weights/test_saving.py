@@ -7,6 +7,7 @@ from references.numpy_nn import batch_norm
 from references.weights import randomize
 
 from keras_attention.applications import CNN3, MobileNet, MobileNetV3Small, ResNet
+from keras_attention.attaching import attach, fold
 from keras_attention.layers.squeeze_excitation import SE
 from keras_attention.weights import save_weights
 
@@ -37,6 +38,37 @@ def test_attentions_that_timm_lacks_are_named(attention, layer, tmp_path):
 def test_an_attention_at_the_identity_has_no_place(tmp_path):
     with pytest.raises(ValueError, match=r"stage1_block1_attention \(SqueezeExc"):
         save_weights(network(SE(identity_start=True)), tmp_path / "x.safetensors")
+
+
+def test_what_was_attached_and_folded_is_written_as_the_blocks_own(tmp_path, rng):
+    attached = attach(network(input_shape=(32, 32, 3)), "se")
+    randomize(attached, rng)
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(
+        ValueError, match=r"_add_se \(Squeeze[^\0]*`keras_attention.*fold`"
+    ):
+        save_weights(attached, path)
+    folded = fold(attached)
+    save_weights(folded, path)
+    own = network("se", weights=path, input_shape=(32, 32, 3))
+    images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
+    found, wanted = (m.predict(images, verbose=0) for m in (own, folded))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: fold(attach(network(), "se", "after_add")),  # of the same names
+        lambda: fold(attach(network("se"), "se")),
+        lambda: fold(attach(attach(network(), "se"), "eca")),
+        lambda: fold(attach(network(), "mvam")),  # not timm's
+    ],
+    ids=["behind the addition", "beside an own one", "two", "of another kind"],
+)
+def test_what_was_attached_elsewhere_has_no_place(model, tmp_path):
+    with pytest.raises(ValueError, match="no place for stage1_block1_add_"):
+        save_weights(model(), tmp_path / "x.safetensors")
 
 
 def test_torchvision_has_no_attention(tmp_path):

@@ -69,6 +69,8 @@ class Layout:
         checks: functions of a model that say why its weights would be right in name
             and shape and wrong all the same, or None.
         prepare: function of (tensors, model) that gives the tensors to load.
+        aliases: function of a model that gives {name of a layer: ours of the layer
+            whose place it has}.
     """
 
     title: str
@@ -83,19 +85,21 @@ class Layout:
     architectures: str = ""
     checks: tuple[Callable[[keras.Model], str | None], ...] = ()
     prepare: Callable[[dict, keras.Model], dict] = field(default=lambda t, _: t)
+    aliases: Callable[[keras.Model], Mapping[str, str]] = field(default=lambda _: {})
 
     def entries(self, model: keras.Model) -> tuple[list[Entry], list[str]]:
         """The model's weights in this layout, and why some have no place in it."""
         names, found, reasons = self.names(blocks_of(model)), [], []
+        aliases = self.aliases(model)
         for layer in model.layers:
-            leaves = []
+            leaves, ours = [], aliases.get(layer.name, layer.name)
             try:
-                leaves = self._leaves(layer) if layer.name in names else []
+                leaves = self._leaves(layer) if ours in names else []
             except UnlikeError as reason:
                 reasons.append(str(reason))
             named = {
                 id(leaf.variable): (
-                    f"{names[layer.name]}{self.separator}{leaf.name}",
+                    f"{names[ours]}{self.separator}{leaf.name}",
                     leaf.conversion,
                 )
                 for leaf in leaves

@@ -7,6 +7,7 @@ import dataclasses
 import keras
 
 from keras_attention.weights import preprocessing
+from keras_attention.weights.layouts.attached import as_built_in
 from keras_attention.weights.layouts.conversions import BLUE_FIRST
 from keras_attention.weights.layouts.layout import Layout, named
 from keras_attention.weights.layouts.leaves import (
@@ -105,6 +106,7 @@ TIMM = Layout(
     image_format=preprocessing.IMAGENET,
     architectures=r"(se|eca)?(resnet\d+|resnext\d+_\d+x\d+d)|wide_resnet\d+_2",
     checks=(_strides_in("conv2", False),),
+    aliases=as_built_in,
 )
 TORCHVISION = dataclasses.replace(
     TIMM, title="torchvision's ResNet", leaves=pytorch(), names=_pytorch_names(None)
