@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -21,13 +20,21 @@ from keras_attention.detection.recipes import DetectionRecipe
 from keras_attention.detection.stepping import Stepper, reading
 from keras_attention.layers.checks import positive_integer
 from keras_attention.training import history
-from keras_attention.training.checkpoint import FRESH, Checkpoint, restore
+from keras_attention.training.checkpoint import (
+    KEPT,
+    LAST,
+    STEPS_BETWEEN,
+    Checkpoint,
+    resume_state,
+)
+from keras_attention.training.divergence import diverged, find_divergence
+from keras_attention.training.interruption import stop_signals
+from keras_attention.training.memory import explaining_memory
 from keras_attention.training.optimizer import SGDL2
-from keras_attention.training.run_folder import open_run
+from keras_attention.training.run_folder import Remembered, open_run
 from keras_attention.training.schedules import learning_rate_schedule
 
 KIND = "detection"
-HISTORY = "history.csv"
 # What the best network has most of; without validation images, least of the loss.
 BEST = "AP"
 
@@ -42,6 +49,8 @@ def fit(
     seed: int = 0,
     resume: bool = False,
     stop_after: int | None = None,
+    checkpoint_steps: int = STEPS_BETWEEN,
+    keep: int = KEPT,
     evaluate_every: int = 1,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
@@ -50,7 +59,7 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train a detector, with logs and checkpoints in `out`.
 
-    A run that stopped after any epoch, and is resumed with the same arguments, ends
+    A run that stopped after any step, and is resumed with the same arguments, ends
     with the same weights as one that did not stop. The folder gets `run.json`
     (settings, classes, versions, seed, commands), `history.csv` (one row per epoch,
     epochs from 0), `last.keras`, `best.keras` (highest AP at 0.50 to 0.95 of the
@@ -68,6 +77,8 @@ def fit(
         resume: go on with the run in `out`; from its first epoch if it has no
             checkpoint yet.
         stop_after: epochs to train at most in this call; None trains to the end.
+        checkpoint_steps: steps between two checkpoints; an epoch's end has one, too.
+        keep: checkpoints to keep: where the last one is damaged, the one before serves.
         evaluate_every: epochs from one measurement to the next; the last epoch has
             one, too.
         callbacks: more Keras callbacks. Their state is not part of a checkpoint.
@@ -85,13 +96,19 @@ def fit(
         FileExistsError: `out` holds a run and `resume` is False.
         FileNotFoundError: it holds none and `resume` is True, or an image is missing.
         ValueError: model, images and recipe do not fit together, differ from the
-            run's, or an image file is broken.
-        FloatingPointError: a loss is not finite.
+            run's, an image file is broken, or no checkpoint is whole.
+        FloatingPointError: a loss is not finite; the message names the first layer
+            that was not, and the last good checkpoint stays.
+        MemoryError: a step needs more memory than there is.
+        OSError: the folder cannot be written to.
+        Interrupted: by SIGTERM or Ctrl-C, when the state is saved.
     """
     out = Path(out)
     check_seed(seed)
     check_fit(model, images, validation, recipe)
     positive_integer("evaluate_every", evaluate_every)
+    positive_integer("checkpoint_steps", checkpoint_steps)
+    positive_integer("keep", keep)
     if validation is not None:  # which is needed in an hour
         require_coco()
     if stop_after is not None:
@@ -112,32 +129,51 @@ def fit(
         "evaluate_every": evaluate_every,
         "dtype": model.dtype_policy.name,
     }
-    open_run(out, fixed, command=command, resume=resume, kind=KIND)
-    state = _progress(model, out)
+    record = open_run(out, fixed, command=command, resume=resume, kind=KIND)
+    state = resume_state(model, out)
+    history.forget_after(out / history.FILE, state["epoch"])
     done = state["epoch"]
     stop = recipe.epochs if stop_after is None else done + stop_after
     stop = min(stop, recipe.epochs)
-    if done < stop:
-        stepper = Stepper(model)
-        measured = _measured(stepper, validation, recipe, evaluate_every, verbose)
-        logs = [
-            *([ProgressBar(out / HISTORY)] if verbose else []),
-            *measured,
-            history.EpochFacts(),
-            HistoryLog(out / HISTORY, validation is not None),
-            *callbacks,
-            # Last: an epoch counts when all has seen it.
-            Checkpoint(
-                out,
-                "loss" if validation is None else BEST,
-                state,
-                highest=validation is not None,
+    if done == recipe.epochs:
+        if verbose:
+            print(f"{out} has all of its {recipe.epochs} epochs already")
+        return history.read(out / history.FILE)
+    stepper = Stepper(model)
+
+    def batches(epoch: int, step: int):
+        return _batches(images, recipe, seed, epoch, step)
+
+    with stop_signals() as asked, explaining_memory(recipe.batch_size):
+        checkpoint = Checkpoint(
+            out,
+            "loss" if validation is None else BEST,
+            state,
+            steps=steps,
+            stop=asked,
+            remembered=Remembered(out, record, [history.FILE]),
+            every=checkpoint_steps,
+            kept=keep,
+            highest=validation is not None,
+        )
+        told = [
+            *([ProgressBar(out / history.FILE)] if verbose else []),
+            *_measured(
+                stepper, validation, recipe, evaluate_every, verbose, checkpoint
             ),
+            history.EpochFacts(state),
+            HistoryLog(out / history.FILE, validation is not None),
+            *callbacks,
+            checkpoint,
         ]
-        _train(stepper, images, recipe, seed, range(done, stop), steps, logs)
-    elif verbose:
-        print(f"{out} has all of its {recipe.epochs} epochs already")
-    return history.read(out / HISTORY)
+        try:
+            _train(stepper, batches, range(done, stop), steps, state, recipe, told)
+        except FloatingPointError as error:
+            good = resume_state(model, out)
+            again = _steps(stepper, batches(good["epoch"], good["step"]))
+            found = find_divergence(model, again)
+            raise diverged(error, found, out / LAST) from error
+    return history.read(out / history.FILE)
 
 
 def check_fit(
@@ -225,19 +261,20 @@ def describe(images: BoxedImages | None) -> dict | None:
     }
 
 
-def _progress(model: keras.Model, out: Path) -> dict:
-    """Bring a run's last checkpoint back, if there is one, and tell how far it is."""
-    path = out / "last.keras"
-    state = restore(model, path) if path.exists() else dict(FRESH)
-    history.forget_after(out / HISTORY, state["epoch"])
-    return state
-
-
-def _measured(stepper, validation, recipe, every: int, verbose) -> list:
+def _measured(stepper, validation, recipe, every: int, verbose, checkpoint) -> list:
     if validation is None:
         return []
-    sizing = sizing_of(recipe)
-    return [Evaluator(stepper, validation, sizing, every, recipe.epochs, bool(verbose))]
+    return [
+        Evaluator(
+            stepper,
+            validation,
+            sizing_of(recipe),
+            every,
+            recipe.epochs,
+            bool(verbose),
+            checkpoint.stop_if_asked,
+        )
+    ]
 
 
 def sizing_of(recipe: DetectionRecipe) -> Sizing:
@@ -245,8 +282,9 @@ def sizing_of(recipe: DetectionRecipe) -> Sizing:
     return Sizing(recipe.short_side, recipe.long_side, size=recipe.size)
 
 
-def _train(stepper, images, recipe, seed, epochs: range, steps: int, callbacks):
-    batches = reading(
+def _batches(images, recipe, seed: int, epoch: int, step: int) -> Iterator:
+    """From a step of an epoch on, to the end of the run."""
+    return reading(
         detection_pipeline(
             images,
             batch_size=recipe.batch_size,
@@ -258,38 +296,46 @@ def _train(stepper, images, recipe, seed, epochs: range, steps: int, callbacks):
             flip=recipe.flip,
             crops=recipe.crops,
             seed=seed,
-            first_epoch=epochs.start,
-            epochs=epochs.stop,
+            first_epoch=epoch,
+            first_step=step,
+            epochs=recipe.epochs,
         )
     )
+
+
+def _train(stepper, batches, epochs: range, steps, state, recipe, callbacks):
     model = stepper.model
     model.stop_training = False
+    delivered = batches(epochs.start, state["step"])
     logs = keras.callbacks.CallbackList(
         callbacks, model=model, epochs=recipe.epochs, steps=steps, verbose=0
     )
     logs.on_train_begin()
     for epoch in epochs:
+        first, before = state["step"], state.get("logs", {})
         logs.on_epoch_begin(epoch)
-        logs.on_epoch_end(epoch, _epoch(stepper, batches, steps, epoch, logs))
+        found = _epoch(stepper, delivered, first, steps, before, logs)
+        logs.on_epoch_end(epoch, found)
         if model.stop_training:  # a callback's wish
             break
     logs.on_train_end()
 
 
-def _epoch(stepper, batches, steps: int, epoch: int, logs) -> dict[str, float]:
-    """Means of the losses over an epoch."""
-    sums: dict[str, float] = {}
-    for step in range(steps):
-        logs.on_train_batch_begin(step)
+def _epoch(stepper, batches, first: int, steps: int, means: dict, logs) -> dict:
+    """Means of the losses over an epoch, of whose first steps they are given."""
+    means = means if first else {}
+    sums = {name: mean * first for name, mean in means.items()}
+    for step in range(first, steps):
+        logs.on_train_batch_begin(step - first)
         found = stepper.train(next(batches))
-        if not math.isfinite(found["loss"]):
-            raise FloatingPointError(
-                f"The loss is {found['loss']} in step {step + 1} of epoch {epoch + 1}: "
-                "try a lower learning rate, or `clip_norm`. The checkpoints of earlier "
-                "epochs are untouched"
-            )
         for name, value in found.items():
             sums[name] = sums.get(name, 0.0) + value
         means = {name: total / (step + 1) for name, total in sums.items()}
-        logs.on_train_batch_end(step, means)
-    return means
+        logs.on_train_batch_end(step - first, means)
+    return dict(means)
+
+
+def _steps(stepper, batches) -> Iterator:
+    """What `find_divergence` takes."""
+    for batch in batches:
+        yield stepper.train(batch)["loss"], batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -51,6 +52,7 @@ class Evaluator(keras.callbacks.Callback):
         every: epochs from one measurement to the next.
         epochs: of the whole run.
         verbose: whether to show a bar and the result.
+        between: called after each batch.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Evaluator(keras.callbacks.Callback):
         every: int,
         epochs: int,
         verbose: bool,
+        between: Callable[[], None],
     ):
         super().__init__()
         self.stepper = stepper
@@ -69,11 +72,14 @@ class Evaluator(keras.callbacks.Callback):
         self.every = every
         self.epochs = epochs
         self.verbose = verbose
+        self.between = between
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every and epoch + 1 < self.epochs:
             return
-        detections = find(self.stepper, self.images, self.sizing, 1, self.verbose)
+        detections = find(
+            self.stepper, self.images, self.sizing, 1, self.verbose, self.between
+        )
         found = evaluate_detections(self.images, detections)
         logs |= {name: found[name] for name in METRICS}
         if self.verbose:

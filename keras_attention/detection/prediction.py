@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -146,8 +146,12 @@ def find(
     sizing: Sizing | None,
     batch_size: int,
     verbose: int,
+    between: Callable[[], None] = lambda: None,
 ) -> list[dict]:
-    """As `detect`, by a stepper, which compiles once however often it is used."""
+    """As `detect`, by a stepper, which compiles once however often it is used.
+
+    `between` is called after each batch.
+    """
     sizing = sizing or default_sizing(stepper.model)
     batch_size = min(positive_integer("batch_size", batch_size), len(images))
     batches = detection_pipeline(
@@ -168,6 +172,7 @@ def find(
             found[key] = _of_image(stepper.model, batch, outputs, place)
         if bar:
             bar.update(len(found))
+        between()
     return [{"id": image.id, **found[image.id]} for image in images.images]
 
 

@@ -123,8 +123,8 @@ class Checkpoint(keras.callbacks.Callback):
         if step == self.steps or self.stop or step % self.every == 0:
             _sync(self.model)
             self.state["metrics"] = values(self.model.metrics_variables)
-        if self.stop:
-            self._save_and_stop()
+            self.state["logs"] = dict(logs)
+        self.stop_if_asked()
         if step % self.every == 0 and step < self.steps:
             self._save()
 
@@ -133,12 +133,22 @@ class Checkpoint(keras.callbacks.Callback):
         if self.stop:
             _sync(self.model)
             with averaged(self.model):  # which are the model's while it is measured
-                self._save_and_stop()
+                self.stop_if_asked()
+
+    def stop_if_asked(self) -> None:
+        """Between two steps, or while it is measured: save and stop, if that is asked.
+
+        Raises:
+            Interrupted: it was, and the state is saved.
+        """
+        if self.stop:
+            self._save()
+            raise Interrupted(self._stopped())
 
     def on_epoch_end(self, epoch, logs=None):
         self.stop.agree()
         self.remembered.look()
-        self.state |= {"epoch": epoch + 1, "step": 0, "seconds": 0.0, "metrics": []}
+        self.state |= {"epoch": epoch + 1, "step": 0, "seconds": 0.0}
         value = logs.get(self.monitor)
         is_best = value is not None and self._is_better(float(value))
         if is_best:
@@ -150,10 +160,6 @@ class Checkpoint(keras.callbacks.Callback):
     def _is_better(self, value: float) -> bool:
         best = self.state["best"]
         return best is None or (value > best if self.highest else value < best)
-
-    def _save_and_stop(self) -> None:
-        self._save()
-        raise Interrupted(self._stopped())
 
     def _save(self, best: bool = False) -> None:
         self._check_finite()
@@ -301,7 +307,8 @@ def restore(model: keras.Model, path: Path) -> dict:
 
     Returns:
         The progress: `epoch` (epochs done), `step` (of the next epoch, done),
-        `seconds` (which that took), `metrics` (after it), `best`, `best_epoch`.
+        `seconds` (which that took), `metrics` and `logs` (after it), `best`,
+        `best_epoch`.
 
     Raises:
         ValueError: the file is damaged, no checkpoint of `Checkpoint`'s, or of

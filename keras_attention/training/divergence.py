@@ -41,8 +41,6 @@ def find_divergence(
 def training_steps(model: keras.Model, batches: Iterable) -> Iterator:
     """What `find_divergence` takes, of a compiled model and its batches."""
     for images, labels in batches:
-        # Its metrics are means over all batches since they were reset.
-        model.reset_metrics()
         yield model.train_on_batch(images, labels, return_dict=True)["loss"], images
 
 

@@ -44,7 +44,14 @@ def finished(data, tmp_path_factory):
 
 
 def test_a_run_and_its_folder(finished, data):
-    names = {"run.json", "history.csv", "state.json", "last.keras", "last-1.keras", "best.keras"}
+    names = {
+        "run.json",
+        "history.csv",
+        "state.json",
+        "last.keras",
+        "last-1.keras",
+        "best.keras",
+    }
     assert {path.name for path in finished.iterdir()} == names
     assert len((finished / "history.csv").read_text().splitlines()) == 3
     record = json.loads((finished / "run.json").read_text())

@@ -3,7 +3,9 @@
 import csv
 import dataclasses
 import json
+import os
 import shutil
+import signal
 
 import keras
 import numpy as np
@@ -12,10 +14,18 @@ from references.rectangles import write_rectangles
 from references.small_detector import small_faster_rcnn
 from references.toy_detector import ToyDetector, noise_images
 
-from keras_attention.detection import detect, detection_recipe, evaluate, fit, logs
+from keras_attention.detection import (
+    detect,
+    detection_recipe,
+    evaluate,
+    fit,
+    logs,
+    prediction,
+)
 from keras_attention.detection.coco_metrics import METRICS
 from keras_attention.detection.data import BoxedImages, read_coco_folder
 from keras_attention.detection.data.resizing import Sizing
+from keras_attention.training.interruption import Interrupted
 
 SMALL = detection_recipe("quick", epochs=4, short_side=32, long_side=64)
 SIZING = Sizing(32, 64)
@@ -111,6 +121,41 @@ def test_resuming_after_any_epoch(tmp_path):
     )
 
 
+@pytest.mark.parametrize("moment", ["in an epoch", "after all steps", "measuring"])
+def test_asked_to_stop_it_saves_and_goes_on(moment, tmp_path, monkeypatch):
+    """Of four steps an epoch, within the second."""
+
+    def ask():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    class Ask(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
+
+        def on_train_batch_end(self, batch, logs=None):
+            last = {"in an epoch": 1, "after all steps": 3}.get(moment)
+            if (self.epoch, batch) == (1, last):
+                ask()
+
+    options = {"images": noise_images(6, BOTH), "validation": noise_images(4)}
+    options["evaluate_every"] = 2
+    whole, rows = train(tmp_path / "whole", **options)
+    with monkeypatch.context() as patch:
+        if moment == "measuring":
+            filled = prediction._filled
+            patch.setattr(
+                prediction, "_filled", lambda *given: [filled(*given), ask()][0]
+            )
+        with pytest.raises(Interrupted, match="after step [24] of 4 of epoch 2"):
+            train(tmp_path / "half", callbacks=[Ask()], **options)
+    keras.utils.set_random_seed(99)
+    resumed, again = train(tmp_path / "half", ToyDetector(), resume=True, **options)
+    check_equal(values(whole), values(resumed))
+    for one, other in zip(rows, again, strict=True):
+        for name in set(one) - {"seconds"}:
+            assert one[name] == pytest.approx(other[name], abs=1e-5), name
+
+
 def test_each_shape_is_traced_once(tmp_path):
     """Landscape and portrait images have a shape each; epochs and evaluations many."""
     images = noise_images(6, BOTH)
@@ -137,7 +182,14 @@ def test_the_folder(tmp_path, monkeypatch):
         evaluate_every=2,
         command="keras-attention detect train",
     )
-    names = {"run.json", "history.csv", "state.json", "last.keras", "last-1.keras", "best.keras"}
+    names = {
+        "run.json",
+        "history.csv",
+        "state.json",
+        "last.keras",
+        "last-1.keras",
+        "best.keras",
+    }
     assert {path.name for path in out.iterdir()} == names
     assert [row.get("AP") for row in rows] == [None, 0.2, None, 0.5, 0.3]
     with (out / "history.csv").open(newline="") as file:
@@ -146,7 +198,8 @@ def test_the_folder(tmp_path, monkeypatch):
     assert list(table[0]) == first
     assert table[0]["AP50"] == "" and table[1]["AP_large"] == ""
     state = json.loads((out / "state.json").read_text())
-    assert state == {"epoch": 5, "best": 0.5, "best_epoch": 4, "monitor": "AP"}
+    wanted = {"epoch": 5, "step": 0, "best": 0.5, "best_epoch": 4, "monitor": "AP"}
+    assert state == wanted | {"seconds": 0.0}
     best = keras.saving.load_model(out / "best.keras", compile=False)
     last = keras.saving.load_model(out / "last.keras", compile=False)
     check_equal(weights_of(model), weights_of(last))
@@ -183,7 +236,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
                 kernel = self.model.score.kernel
                 kernel.assign(kernel * float("nan"))
 
-    with pytest.raises(FloatingPointError, match="nan in step 3 of epoch 2"):
+    with pytest.raises(FloatingPointError, match="nan after step 3 of 3 of epoch 2"):
         train(out, resume=True, callbacks=[Break()])
     assert (out / "last.keras").read_bytes() == before
     assert len((out / "history.csv").read_text().splitlines()) == 2

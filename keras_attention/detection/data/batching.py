@@ -51,8 +51,15 @@ class Batching:
         """Batches in an epoch."""
         return sum(self._batches(group) for group in self.groups)
 
-    def batches(self, first_epoch: int, epochs: int) -> tf.data.Dataset:
+    def batches(
+        self, first_epoch: int, epochs: int, first_step: int = 0
+    ) -> tf.data.Dataset:
         """Dataset of `(int64 (batch_size,) places, int64 epoch)`.
+
+        Args:
+            first_epoch: first epoch to deliver, from 0.
+            epochs: epoch to stop before.
+            first_step: batches of the first epoch to leave out, up to all of them.
 
         Raises:
             ValueError: not 0 ≤ first_epoch < epochs.
@@ -62,7 +69,8 @@ class Batching:
                 "Epochs must satisfy 0 ≤ first_epoch < epochs. Received: "
                 f"first_epoch={first_epoch}, epochs={epochs}"
             )
-        steps = tf.data.Dataset.range(first_epoch * self.steps, epochs * self.steps)
+        first = first_epoch * self.steps + first_step
+        steps = tf.data.Dataset.range(first, epochs * self.steps)
         return steps.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE)
 
     def _batches(self, group: np.ndarray) -> int:

@@ -36,6 +36,7 @@ def detection_pipeline(
     seed: int = 0,
     first_epoch: int = 0,
     epochs: int = 1,
+    first_step: int = 0,
     drop_remainder: bool = False,
 ) -> tf.data.Dataset:
     """Batches of images at the size at which a detector takes them.
@@ -67,6 +68,7 @@ def detection_pipeline(
         seed: 0 to 2³¹ − 1.
         first_epoch: first epoch of training to deliver, from 0.
         epochs: epoch to stop before.
+        first_step: batches of the first epoch to leave out.
         drop_remainder: in training, leave out what does not fill a batch.
 
     Returns:
@@ -103,7 +105,8 @@ def detection_pipeline(
     canvases = [_canvas(images, sizing, group) for group in groups]
     if training:
         batching = Batching(groups, batch_size, drop_remainder, seed)
-        batches = _training(loader, batching, canvases, first_epoch, epochs)
+        steps = batching.batches(first_epoch, epochs, first_step)
+        batches = _training(loader, batching, canvases, steps)
     else:
         positive_integer("batch_size", batch_size)
         batches = _evaluation(loader, batch_size, groups, canvases)
@@ -155,7 +158,7 @@ def _canvas(images: BoxedImages, sizing: Sizing, group) -> tuple[int, int]:
 
 
 def _training(
-    loader: Loader, batching: Batching, canvases: list, first_epoch: int, epochs: int
+    loader: Loader, batching: Batching, canvases: list, steps: tf.data.Dataset
 ) -> tf.data.Dataset:
     table = np.zeros((len(loader.images), 2), np.int32)
     for group, canvas in zip(batching.groups, canvases, strict=True):
@@ -166,14 +169,13 @@ def _training(
         canvas = canvases[0] if one else tf.gather(tf.constant(table), place)
         return loader.load(place, epoch, canvas)
 
-    size, steps = batching.batch_size, (epochs - first_epoch) * batching.steps
+    size = batching.batch_size
     return (
-        batching.batches(first_epoch, epochs)
-        .map(lambda places, epoch: (places, tf.fill([size], epoch)))
+        steps.map(lambda places, epoch: (places, tf.fill([size], epoch)))
         .unbatch()
         .map(load, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(size, drop_remainder=True)
-        .apply(tf.data.experimental.assert_cardinality(steps))
+        .apply(tf.data.experimental.assert_cardinality(steps.cardinality()))
     )
 
 
