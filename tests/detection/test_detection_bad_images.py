@@ -3,6 +3,7 @@
 import json
 import os
 
+import keras
 import numpy as np
 import pytest
 from references.image_bytes import BAD, JPEG, png
@@ -16,6 +17,10 @@ from keras_attention.detection.request import make_request
 TRAIN = ["detect", "train", "--quiet", "--detector", "ssd", "--recipe", "quick"]
 TRAIN += ["--backbone", "mobilenet-0.25", "--channels", "16", "--size", "64", "64"]
 TRAIN += ["--epochs", "1", "--seed", "3", "--learning-rate", "0.001"]
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="what is left out does not depend on the backend",
+)
 HARM = {
     "000000000001.png": b"",
     "000000000002.png": BAD["cut.png"][0],
