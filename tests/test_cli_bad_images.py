@@ -94,6 +94,14 @@ def test_skip_says_what_it_left_out(folder, tmp_path, capsys):
     assert f"All are named in {tmp_path / 'bad_images.json'}" in out
 
 
+def test_of_several_processes_one_writes(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bad_images, "is_chief", lambda: False)
+    data = Request("cifarresnet-8", "folder", data_dir=str(folder), on_bad_image="skip")
+    found = data.load_data(out=tmp_path)
+    assert not list(tmp_path.iterdir()) and capsys.readouterr().out == ""
+    assert sum(map(len, found.splits.values())) == IMAGES - len(EXPECTED)
+
+
 def test_a_resumed_run_does_not_look_again(skipping, capsys, monkeypatch):
     monkeypatch.delattr(bad_images, "bad_images")
     argv = ["train", "--resume", "--out", skipping]
@@ -183,7 +191,7 @@ def test_records_of_runs_from_before_still_hold(folder, tmp_path, capsys):
             place = f"{name}/{count}.png"
             (good / place).write_bytes((folder / place).read_bytes())
     out = tmp_path / "x"
-    argv = [*TRAIN, "--data-dir", good, "--out", out, "--stop-after", "1"]
+    argv = [*TRAIN, "--data-dir", good, "--out", out, "--epochs", "1"]
     assert run(capsys, *argv)[0] == 0
     assert "on_bad_image" not in (out / "run.json").read_text()
     assert not (out / "bad_images.json").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_attention.choices import check_choice
 from keras_attention.data import FileSplit, ImageData
 from keras_attention.data.inspection import bad_images
+from keras_attention.training.distribution import is_chief
 from keras_attention.training.files import naming, read_json, write_json
 
 __all__ = ["ERROR", "SKIP", "known", "looked_through", "read_report", "settle"]
@@ -90,6 +91,8 @@ def settle(
             "`on_bad_image` is for data in a folder of image files, and this has none. "
             f"Received: {on_bad_image!r}"
         )
+    if not is_chief():  # of several processes, which all look, one writes
+        return
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / REPORT, _report(bad, files, root))
