@@ -67,7 +67,8 @@ def stages_of(model: keras.Model) -> tuple[list[Stage], Stage]:
         if learning and not pooled and None in shape[1:3]:
             raise ValueError(
                 "Stages are told apart by their size, and what comes out of "
-                f"{layers[-1].name!r} has none: {tuple(shape)}. Put a layer there whose output has one"
+                f"{layers[-1].name!r} has none: {tuple(shape)}. Put a layer "
+                "there whose output has one"
             )
         if learning:
             stage = head if pooled else _next(stages, shape[1:3])
