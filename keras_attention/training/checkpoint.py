@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+import tempfile
 import warnings
 import zipfile
 import zlib
@@ -23,6 +24,7 @@ from keras_attention.training.distribution import is_chief
 from keras_attention.training.files import replace_file, write_json
 from keras_attention.training.interruption import Interrupted, StopRequest
 from keras_attention.training.norms import unsynchronized
+from keras_attention.training.processes import any_process
 from keras_attention.training.run_folder import Remembered, deleted, versions
 
 STATE_MEMBER = "keras_attention_state.json"
@@ -106,7 +108,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.highest = highest
 
     def on_train_begin(self, logs=None):
-        if not generations(self.folder / LAST):
+        # Asked of all: the first process has perhaps written it when another looks.
+        if any_process(not generations(self.folder / LAST)):
             self.model.optimizer.build(self.model.trainable_variables)
             self._save()
 
@@ -172,14 +175,12 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _write(self, best: bool) -> None:
         if best:
-            with averaged(self.model):  # in all processes, which assign together
-                if is_chief():
-                    save_network(self.model, self.folder / BEST)
-        if not is_chief():
-            return
+            with averaged(self.model):
+                save_network(self.model, self.folder / BEST)
         save_state(self.model, self.folder / LAST, self.state, older=self.kept - 1)
-        shown = {key: self.state[key] for key in FRESH} | {"monitor": self.monitor}
-        write_json(self.folder / "state.json", shown)
+        if is_chief():
+            shown = {key: self.state[key] for key in FRESH} | {"monitor": self.monitor}
+            write_json(self.folder / "state.json", shown)
 
     def _rescue(self) -> None:
         """Make a folder that was deleted anew, with all that is known."""
@@ -215,7 +216,22 @@ def not_finite(model: keras.Model) -> list[str]:
 def save_network(model: keras.Model, path: Path) -> None:
     """Write a Keras file that every backend can read, whole or not at all."""
     with unsynchronized(model):
-        replace_file(path, model.save)
+        _write_together(path, model.save)
+
+
+def _write_together(
+    path: Path, write: Callable[[Path], None], *, older: int = 0
+) -> None:
+    """Write a file in all processes, of which the first keeps it.
+
+    Keras computes the learning rate while it saves, and what is computed of variables
+    that processes share is computed in all of them, or none goes on.
+    """
+    if is_chief():
+        replace_file(path, write, older=older)
+        return
+    with tempfile.TemporaryDirectory() as aside:
+        write(Path(aside) / path.name)
 
 
 def save_state(model: keras.Model, path: Path, state: dict, *, older: int = 0) -> None:
@@ -236,7 +252,7 @@ def save_state(model: keras.Model, path: Path, state: dict, *, older: int = 0) -
         with zipfile.ZipFile(aside, "a") as archive:
             archive.writestr(STATE_MEMBER, json.dumps(extra))
 
-    replace_file(path, write, older=older)
+    _write_together(path, write, older=older)
 
 
 def unwritten(path: Path, place: str, error: OSError) -> OSError:

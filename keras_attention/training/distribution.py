@@ -7,6 +7,7 @@ entered himself counts like one of `distributed`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -55,7 +56,7 @@ def distributed(distribute: str | None) -> Iterator[None]:
             _asked.reset(before)
 
 
-def asked() -> str | None:
+def asked_for() -> str | None:
     """What the `distributed` block was told that one is in; None outside of one."""
     return _asked.get()
 
@@ -161,9 +162,15 @@ def _scope(distribute: str):
             devices=names, auto_shard_dataset=False
         )
         return parallel.scope()
+    return _strategy(None if names is None else tuple(names)).scope()
+
+
+@functools.cache
+def _strategy(names: tuple[str, ...] | None):
+    """One for a process: the collective operations of two would take each other's."""
     import tensorflow as tf
 
-    return tf.distribute.MirroredStrategy(names).scope()
+    return tf.distribute.MirroredStrategy(names and list(names))
 
 
 def _is_cpus(distribute) -> bool:

@@ -23,7 +23,7 @@ from keras_attention.training.checkpoint import (
 )
 from keras_attention.training.compilation import compile
 from keras_attention.training.distribution import (
-    asked,
+    asked_for,
     check_batch,
     check_dtype,
     describe_sharing,
@@ -141,7 +141,7 @@ def fit(
         "seed": seed,
         "dtype": model.dtype_policy.name,
     }
-    options = {"distribute": asked(), "batch_norm": batch_norm}
+    options = {"distribute": asked_for(), "batch_norm": batch_norm}
     record = open_run(out, fixed, command=command, resume=resume, options=options)
     state = resume_state(model, out)
     wait_for_all("the state is read")
@@ -282,7 +282,10 @@ def _logs(out: Path, recipe: Recipe, state: dict) -> list:
 def _files(out: Path) -> list:
     """Of the process that writes."""
     logs = [keras.callbacks.CSVLogger(str(out / history.FILE), append=True)]
-    if tensorboard_missing():
+    if part().of > 1:
+        # Its callback computes the learning rate, which all processes must do.
+        print(f"TensorBoard logs are off with several processes; {history.FILE} is on")
+    elif tensorboard_missing():
         print(
             "TensorBoard logs are off, because the package is not installed: "
             "pip install 'keras_attention[logs]'"

@@ -19,6 +19,7 @@ from keras_attention.training.checkpoint import (
     reading,
 )
 from keras_attention.training.files import replace_file
+from keras_attention.training.norms import unsynchronized
 from keras_attention.training.run_folder import versions
 
 PROGRESS_MEMBER = "keras_attention_search.json"
@@ -85,7 +86,8 @@ def save(
     """
 
     def write(aside):
-        model.save(aside)
+        with unsynchronized(model):
+            model.save(aside)
         arrays = io.BytesIO()
         np.savez(arrays, **_named(_values(model, optimizers)))
         with zipfile.ZipFile(aside, "a") as archive:

@@ -12,6 +12,14 @@ from keras_attention.layers.checks import positive_integer
 from keras_attention.training import history
 from keras_attention.training.checkpoint import KEPT, STEPS_BETWEEN
 from keras_attention.training.compilation import gives_logits
+from keras_attention.training.distribution import (
+    HOSTS,
+    asked_for,
+    check_batch,
+    describe_sharing,
+    replicas,
+)
+from keras_attention.training.norms import synchronized_norms
 from keras_attention.training.run_folder import (
     Remembered,
     open_run,
@@ -20,6 +28,7 @@ from keras_attention.training.run_folder import (
     refuse_existing,
 )
 from keras_attention.training.runs import check_request, stored_request, to_record
+from keras_attention.training.sharing import shared
 from keras_attention.tuning.genotype import Genotype
 from keras_attention.tuning.mixed import architecture_variables
 from keras_attention.tuning.pictures import draw
@@ -49,6 +58,8 @@ def search(
     download: bool = False,
     command: str | None = None,
     verbose: int = 1,
+    distribute: str | None = None,
+    batch_norm: str | None = None,
     **asked,
 ) -> Genotype:
     """Search for the attention of each block, or go on with a search.
@@ -60,8 +71,7 @@ def search(
     `search.keras` (the supernet, from which it goes on exactly, whatever step it
     stopped at) and, with matplotlib, pictures of p.
 
-    Several devices of one machine share it within
-    `with tf.distribute.MirroredStrategy().scope():`; the batch size is that of all.
+    The batch size is that of all devices that share it.
 
     Args:
         out: the search's folder.
@@ -74,6 +84,11 @@ def search(
         download: as for `keras_attention.data.load`.
         command: the command line to record.
         verbose: 0 for silence, 1 for a progress bar.
+        distribute: "devices" (all of this machine), "cpu:N" (the CPU as N devices), or
+            "none". An option of the session, not of the search: with `resume` as in the
+            last session where it is None.
+        batch_norm: as for `keras_attention.training.norms.synchronized_norms`,
+            likewise.
         **asked: fields of `SearchRequest`.
 
     Returns:
@@ -94,19 +109,61 @@ def search(
     ...                   augmentation="none", epochs=1)  # doctest: +SKIP
     """
     check_backend()
+    if distribute == HOSTS:
+        raise ValueError(
+            "A search runs on the devices of one machine: use distribute='devices'. "
+            "`python -m keras_attention.training.launch --seeds` runs several at once"
+        )
     positive_integer("checkpoint_steps", checkpoint_steps)
     positive_integer("keep", keep)
     if stop_after is not None:
         positive_integer("stop_after", stop_after)
     out = Path(out)
     request = _resumed(out, asked) if resume else _fresh(out, asked)
+    with shared(
+        out, resume=resume, distribute=distribute, batch_norm=batch_norm, kind=KIND
+    ) as batch_norm:
+        return _search(
+            out,
+            request,
+            resume=resume,
+            stop_after=stop_after,
+            checkpoint_steps=checkpoint_steps,
+            keep=keep,
+            download=download,
+            command=command,
+            verbose=verbose,
+            batch_norm=batch_norm,
+        )
+
+
+def _search(
+    out: Path,
+    request: SearchRequest,
+    *,
+    resume: bool,
+    stop_after: int | None,
+    checkpoint_steps: int,
+    keep: int,
+    download: bool,
+    command: str | None,
+    verbose: int,
+    batch_norm: str,
+) -> Genotype:
+    """Within the devices' scope, in which the supernet must be made."""
+    check_batch(request.batch_size)
     data = request.load_data(download=download, out=out, resume=resume, verbose=verbose)
     space = request.search_space()
     parts = divide_training(data, request.architecture_fraction, request.seed)
     model = request.build(data)
     made = _rounds(request, model, space, parts)
     record = open_run(
-        out, _fixed(request, data, space), command=command, resume=resume, kind=KIND
+        out,
+        _fixed(request, data, space),
+        command=command,
+        resume=resume,
+        kind=KIND,
+        options={"distribute": asked_for(), "batch_norm": batch_norm},
     )
     run = SearchRun(
         out,
@@ -122,7 +179,9 @@ def search(
     if verbose:
         print(f"{request.model}, {space}")
         print(f"{data}; of train {len(parts[1].train):,} for α")
-    with naming_corrupt_files(data):
+        if replicas() > 1:
+            print(describe_sharing(request.batch_size))
+    with naming_corrupt_files(data), synchronized_norms(model, batch_norm):
         run.go(stop_after)
     _draw(out)
     return run.genotype()

@@ -102,12 +102,8 @@ class Job:
     def _again(self, what: str, status: int) -> int | None:
         moved = self._checkpoints() != self._progress
         self._tries = 1 if moved else self._tries + 1
-        if self.out is None or self._tries > self.restarts:
-            why = (
-                f"without {OUT} in the command it cannot go on"
-                if self.out is None
-                else f"{self.restarts} restarts brought no new checkpoint"
-            )
+        why = self._hopeless(status)
+        if why:
             say(f"launch: {what}; {why}", sys.stderr)
             return self._end(status)
         self.restarted += 1
@@ -118,6 +114,16 @@ class Job:
             sys.stderr,
         )
         self.start()
+        return None
+
+    def _hopeless(self, status: int) -> str | None:
+        """Why another start would not help, if so."""
+        if self.out is None:
+            return f"without {OUT} in the command it cannot go on"
+        if status > 0 and not _begun(self.out):
+            return f"no run had begun in {self.out}"
+        if self._tries > self.restarts:
+            return f"{self.restarts} restarts brought no new checkpoint"
         return None
 
     def _end(self, status: int) -> int:
@@ -159,8 +165,12 @@ def _out(command: list[str]) -> Path | None:
 
 
 def _resuming(command: list[str], out: Path | None) -> list[str]:
-    begun = out is not None and (out / RECORD).exists()
+    begun = out is not None and _begun(out)
     return [*command, RESUME] if begun and RESUME not in command else command
+
+
+def _begun(out: Path) -> bool:
+    return (out / RECORD).exists()
 
 
 def _first(statuses: Sequence[int | None]) -> int:
