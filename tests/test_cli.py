@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -258,15 +260,36 @@ def test_errors_of_an_export(finished, capsys, tmp_path, argv, message):
     assert sorted(finished.iterdir()) == before
 
 
-def test_interrupted_says_how_to_go_on(capsys, tmp_path, monkeypatch):
-    def interrupted(*args, **kwargs):
-        raise KeyboardInterrupt
+def terminate(*args, **options):
+    os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(keras.Model, "fit", interrupted)
-    out = tmp_path / "my run"
-    status, _, error = run(capsys, *TRAIN, "--out", out)
-    assert status == 130
-    assert f"keras-attention train --out '{out}' --resume" in error
+
+def test_preempted_it_saves_says_how_to_go_on_and_does(capsys, tmp_path, monkeypatch):
+    def preempted(self, *args, callbacks, **options):
+        ask = keras.callbacks.LambdaCallback(on_train_batch_end=terminate)
+        return fit(self, *args, callbacks=[ask, *callbacks], **options)
+
+    fit, out = keras.Model.fit, tmp_path / "my run"
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "fit", preempted)
+        status, _, error = run(capsys, *TRAIN, "--out", out)
+    assert status == 0
+    assert "Stopped by SIGTERM" in error and "after step 1 of" in error
+    command = f"keras-attention train --out '{out}' --resume"
+    assert command in error
+    status, said, _ = run(capsys, *shlex.split(command)[1:])
+    assert status == 0 and "epoch 2" in said
+
+
+@pytest.mark.parametrize(("argv", "wanted"), [(TRAIN, 0), (("evaluate", "x"), 130)])
+def test_preempted_elsewhere(argv, wanted, capsys, tmp_path, monkeypatch):
+    """Nothing is lost before the first step; what cannot go on says that it failed."""
+    monkeypatch.setattr("keras_attention.training.train", terminate)
+    monkeypatch.setattr("keras_attention.training.evaluate_run", terminate)
+    out = ("--out", tmp_path / "x") if argv is TRAIN else ()
+    before = signal.getsignal(signal.SIGTERM)
+    assert run(capsys, *argv, *out)[0] == wanted
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_mixed_precision_trains(capsys, tmp_path):
@@ -441,7 +464,7 @@ def test_what_an_interruption_says_goes_on(capsys, monkeypatch, argv):
         lambda *args, **options: ([args, options], {}),
     )
     status, _, error = run(capsys, *argv, "--out", "my run")
-    assert status == 130
+    assert status == 0
     _, program, command = error.partition("keras-attention ")
     assert program
     run(capsys, *shlex.split(command))

@@ -5,8 +5,12 @@ its parser, or those of its actions.
 """
 
 import argparse
+import contextlib
 import shlex
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 
 from keras_attention.cli import (
     benchmark,
@@ -43,7 +47,7 @@ COMMANDS = (
     report,
     detect,
 )
-USER_ERRORS = (ValueError, ImportError, OSError, FloatingPointError)
+USER_ERRORS = (ValueError, ImportError, OSError, FloatingPointError, MemoryError)
 FAILED = 2
 INTERRUPTED = 130
 
@@ -56,20 +60,36 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 2 for an error of the user's, which is printed to
-        standard error in one line; 130 after Ctrl-C.
+        standard error in one line. After Ctrl-C or SIGTERM 0, if the command can go on
+        with what it has done, and 130 if it cannot.
     """
     argv = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(argv)
     try:
-        return arguments.run(arguments, argv) or 0
-    except KeyboardInterrupt:
-        print(f"\nInterrupted. {_remedy(arguments, argv)}", file=sys.stderr)
-        return INTERRUPTED
+        with _terminated_as_interrupted():
+            return arguments.run(arguments, argv) or 0
+    except KeyboardInterrupt as stopped:  # a run that saved its state says so
+        said = str(stopped) or "Interrupted"
+        print(f"\n{said}. {_remedy(arguments, argv)}", file=sys.stderr)
+        return 0 if hasattr(arguments, "go_on") else INTERRUPTED
     except USER_ERRORS as error:
         if arguments.debug:
             raise
         print(f"keras-attention: error: {_one_line(error)}", file=sys.stderr)
         return FAILED
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Within the block SIGTERM does what Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _one_line(error: Exception) -> str:

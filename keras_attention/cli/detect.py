@@ -7,9 +7,11 @@ from keras_attention.cli.options import (
     add_bad_images,
     add_json,
     add_run,
+    add_saving,
     add_size,
     given,
     present,
+    saving,
     session,
     show,
 )
@@ -35,7 +37,7 @@ def _train(actions) -> argparse.ArgumentParser:
         run=train,
         command="detect train",
         repeat=False,
-        go_on="after the last whole epoch",
+        go_on="after the last step",
     )
     add = parser.add_argument
     add_run(parser)
@@ -80,7 +82,7 @@ def _train(actions) -> argparse.ArgumentParser:
     add("--evaluate-every", type=int, metavar="EPOCHS", help="and after the last (1)")
     add("--seed", type=int, help="of weights, order, augmentation, choices (0)")
     add("--dtype", help="float32 (default), mixed_bfloat16 or mixed_float16")
-    add("--stop-after", type=int, metavar="EPOCHS", help="stop, to resume later")
+    add_saving(parser)
     return parser
 
 
@@ -151,7 +153,7 @@ def train(arguments: argparse.Namespace, argv: list[str]) -> None:
     history = runs.train(
         out=arguments.out,
         resume=arguments.resume,
-        stop_after=arguments.stop_after,
+        **saving(arguments),
         **session(arguments, argv),
         **given(arguments, runs.DetectionRequest),
     )

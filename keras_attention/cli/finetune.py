@@ -5,10 +5,14 @@ import argparse
 from keras_attention.cli.options import (
     add_data,
     add_run,
+    add_saving,
     add_schedule,
     add_seeds,
+    add_sharing,
     given,
+    saving,
     session,
+    sharing,
 )
 
 
@@ -19,15 +23,14 @@ def add_command(commands) -> argparse.ArgumentParser:
         description="Fine-tune a network on a folder of classes. With --resume, all "
         "but --out may be left out.",
     )
-    parser.set_defaults(run=run, repeat=False, go_on="after the last whole epoch")
+    parser.set_defaults(run=run, repeat=False, go_on="after the last step")
     add_run(parser)
+    add_sharing(parser)
     _add_network(parser)
     add_data(parser)
     _add_recipe(parser)
     add_seeds(parser)
-    parser.add_argument(
-        "--stop-after", type=int, metavar="EPOCHS", help="stop, to resume later"
-    )
+    add_saving(parser)
     return parser
 
 
@@ -88,6 +91,7 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> None:
     from keras_attention import training
+    from keras_attention.training.distribution import is_chief
 
     asked = given(arguments, training.FinetuneRequest)
     if "freeze" in asked:
@@ -97,10 +101,13 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> None:
     history = training.finetune(
         out=arguments.out,
         resume=arguments.resume,
-        stop_after=arguments.stop_after,
+        **saving(arguments),
         **session(arguments, argv),
+        **sharing(arguments),
         **asked,
     )
+    if not is_chief():
+        return
     last = history[-1]
     errors = [f"{name} {value:.4g}" for name, value in last.items() if "error" in name]
     print(f"{arguments.out}: epoch {int(last['epoch']) + 1}, {', '.join(errors)}")

@@ -13,6 +13,34 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="no progress bar")
 
 
+def add_saving(parser: argparse.ArgumentParser) -> None:
+    """When a run saves its state, and stops."""
+    add = parser.add_argument
+    add("--stop-after", type=int, metavar="EPOCHS", help="stop, to resume later")
+    add(
+        "--checkpoint-steps",
+        type=int,
+        metavar="N",
+        help="steps between two checkpoints (500); each epoch's end has one, too",
+    )
+    add("--keep", type=int, metavar="N", help="checkpoints to keep (2)")
+
+
+def add_sharing(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--distribute",
+        metavar="DEVICES",
+        help="devices (all of this machine), hosts (of all processes, on JAX: "
+        "python -m keras_attention.training.launch), cpu:N (the CPU as N devices), or "
+        "none; with --resume as last time by default",
+    )
+    add(
+        "--batch-norm",
+        help="synchronized (default), or per_replica: each device's own images",
+    )
+
+
 def add_attention(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--attention", help="such as cbam, aw_se; none by default")
@@ -82,6 +110,16 @@ def session(arguments: argparse.Namespace, argv: list[str]) -> dict:
         "command": shlex.join(["keras-attention", *argv]),
         "verbose": 0 if arguments.quiet else 1,
     }
+
+
+def saving(arguments: argparse.Namespace) -> dict:
+    """What `add_saving` declares, where it is on the command line."""
+    return present(arguments, ("stop_after", "checkpoint_steps", "keep"))
+
+
+def sharing(arguments: argparse.Namespace) -> dict:
+    """What a command that trains on several devices is told, too."""
+    return present(arguments, ("distribute", "batch_norm"))
 
 
 def given(arguments: argparse.Namespace, request: type) -> dict:

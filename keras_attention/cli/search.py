@@ -2,7 +2,17 @@
 
 import argparse
 
-from keras_attention.cli.options import add_data, add_run, add_seeds, given, session
+from keras_attention.cli.options import (
+    add_data,
+    add_run,
+    add_saving,
+    add_seeds,
+    add_sharing,
+    given,
+    saving,
+    session,
+    sharing,
+)
 
 
 def add_command(commands) -> argparse.ArgumentParser:
@@ -12,9 +22,10 @@ def add_command(commands) -> argparse.ArgumentParser:
         description="Search for the attention of each block. With --resume, all but "
         "--out may be left out.",
     )
-    parser.set_defaults(run=run, repeat=False, go_on="after the last checkpoint")
+    parser.set_defaults(run=run, repeat=False, go_on="after the last step")
     add = parser.add_argument
     add_run(parser)
+    add_sharing(parser)
     add("--model", help="such as resnet18, cifarresnet-20, mobilenet-0.5")
     add("--space", help="sscbam (default), ssmvam, ssmvam_biased, or none,se,eca,…")
     add("--aw", action="store_true", default=None, help="search AW-convolution, too")
@@ -49,14 +60,7 @@ def add_command(commands) -> argparse.ArgumentParser:
     add("--clip-norm", type=float, help="of the weights' gradient (5); 0: no limit")
     add("--control", help="penalty-only: the null run, which sees no image")
     add_seeds(parser)
-    add("--stop-after", type=int, metavar="EPOCHS", help="stop, to resume later")
-    add(
-        "--checkpoint-steps",
-        type=int,
-        default=500,
-        metavar="N",
-        help="steps between two checkpoints (500); each epoch's end has one, too",
-    )
+    add_saving(parser)
     return parser
 
 
@@ -66,9 +70,9 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> None:
     genotype = search(
         out=arguments.out,
         resume=arguments.resume,
-        stop_after=arguments.stop_after,
-        checkpoint_steps=arguments.checkpoint_steps,
+        **saving(arguments),
         **session(arguments, argv),
+        **sharing(arguments),
         **given(arguments, SearchRequest),
     )
     print(genotype)

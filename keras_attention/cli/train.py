@@ -7,10 +7,14 @@ from keras_attention.cli.options import (
     add_data,
     add_recipe,
     add_run,
+    add_saving,
     add_seeds,
+    add_sharing,
     given,
     load_genotype,
+    saving,
     session,
+    sharing,
 )
 
 
@@ -20,20 +24,22 @@ def add_command(commands) -> argparse.ArgumentParser:
         help="train a network, or go on with a run",
         description="Train a network. With --resume, all but --out may be left out.",
     )
-    parser.set_defaults(run=run, repeat=False, go_on="after the last whole epoch")
+    parser.set_defaults(run=run, repeat=False, go_on="after the last step")
     add = parser.add_argument
     add_run(parser)
+    add_sharing(parser)
     add("--model", help="such as resnet18, wideresnet-28-10, mobilenet-0.5")
     add_attention(parser)
     add_data(parser)
     add_recipe(parser)
     add_seeds(parser)
-    add("--stop-after", type=int, metavar="EPOCHS", help="stop, to resume later")
+    add_saving(parser)
     return parser
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> None:
     from keras_attention import training
+    from keras_attention.training.distribution import is_chief
 
     asked = given(arguments, training.Request)
     if arguments.genotype is not None:
@@ -41,10 +47,13 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> None:
     history = training.train(
         out=arguments.out,
         resume=arguments.resume,
-        stop_after=arguments.stop_after,
+        **saving(arguments),
         **session(arguments, argv),
+        **sharing(arguments),
         **asked,
     )
+    if not is_chief():
+        return
     last = history[-1]
     errors = [f"{name} {value:.4g}" for name, value in last.items() if "error" in name]
     print(f"{arguments.out}: epoch {int(last['epoch']) + 1}, {', '.join(errors)}")

@@ -29,6 +29,7 @@ from keras_attention.detection.request import (
 from keras_attention.detection.stepping import reading
 from keras_attention.extras import require
 from keras_attention.training.bad_images import SKIP, read_report
+from keras_attention.training.checkpoint import KEPT, STEPS_BETWEEN
 from keras_attention.training.files import naming
 from keras_attention.training.run_folder import (
     RECORD,
@@ -46,6 +47,8 @@ def train(
     out: str | Path,
     resume: bool = False,
     stop_after: int | None = None,
+    checkpoint_steps: int = STEPS_BETWEEN,
+    keep: int = KEPT,
     download: bool = False,
     command: str | None = None,
     verbose: int | str = "auto",
@@ -58,6 +61,7 @@ def train(
         resume: go on with the run in `out`. What is left out of `asked` is taken
             from there; what is given must agree with it, but for `data_dir`.
         stop_after: epochs to train at most in this call.
+        checkpoint_steps, keep: as for `fit`.
         download: let TensorFlow Datasets download a set that is not there.
         command: the command line to record.
         verbose: 0 for silence.
@@ -96,6 +100,8 @@ def train(
         seed=request.seed,
         resume=resume,
         stop_after=stop_after,
+        checkpoint_steps=checkpoint_steps,
+        keep=keep,
         evaluate_every=request.evaluate_every,
         verbose=verbose,
         description=to_record(request),

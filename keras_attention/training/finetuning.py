@@ -11,7 +11,13 @@ import keras
 
 from keras_attention.attention import recorded
 from keras_attention.choices import check_choice
-from keras_attention.training.checkpoint import LAST, newest_whole, reading
+from keras_attention.training.checkpoint import (
+    KEPT,
+    LAST,
+    STEPS_BETWEEN,
+    newest_whole,
+    reading,
+)
 from keras_attention.training.distribution import is_chief
 from keras_attention.training.files import replace_file
 from keras_attention.training.finetune_recipes import FinetuneRecipe, finetune_recipe
@@ -132,6 +138,8 @@ def finetune(
     out: str | Path,
     resume: bool = False,
     stop_after: int | None = None,
+    checkpoint_steps: int = STEPS_BETWEEN,
+    keep: int = KEPT,
     download: bool = False,
     command: str | None = None,
     verbose: int | str = "auto",
@@ -154,6 +162,7 @@ def finetune(
             there, the weights included; what is given must agree with it, but for
             `data_dir`.
         stop_after: epochs to train at most in this call.
+        checkpoint_steps, keep: as for `fit`.
         download: as for `keras_attention.data.load`.
         command: the command line to record.
         verbose: Keras' progress bar.
@@ -186,6 +195,8 @@ def finetune(
             asked,
             resume=resume,
             stop_after=stop_after,
+            checkpoint_steps=checkpoint_steps,
+            keep=keep,
             download=download,
             command=command,
             verbose=verbose if is_chief() else 0,

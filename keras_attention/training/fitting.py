@@ -281,7 +281,7 @@ def _logs(out: Path, recipe: Recipe, state: dict) -> list:
 
 def _files(out: Path) -> list:
     """Of the process that writes."""
-    logs = [keras.callbacks.CSVLogger(str(out / history.FILE), append=True)]
+    logs = [history.HistoryLog(out / history.FILE)]
     if part().of > 1:
         # Its callback computes the learning rate, which all processes must do.
         print(f"TensorBoard logs are off with several processes; {history.FILE} is on")

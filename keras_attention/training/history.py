@@ -47,6 +47,23 @@ class EpochFacts(keras.callbacks.Callback):
         logs["seconds"] = round(time.perf_counter() - self.began, 3)
 
 
+class HistoryLog(keras.callbacks.Callback):
+    """Add each epoch's logs to a history, whole or not at all.
+
+    `keras.callbacks.CSVLogger` keeps its file open, and a full disk leaves half a row.
+
+    Args:
+        path: of the history.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        append_rows(self.path, [{"epoch": epoch} | dict(sorted(logs.items()))])
+
+
 def read(path: Path) -> list[dict[str, float]]:
     """The rows of a history, numbers as floats; "NA" and the like are left out."""
     if not path.exists():

@@ -15,6 +15,7 @@ from keras_attention.choices import check_choice
 from keras_attention.data import ImageData, load
 from keras_attention.data.order import check_seed
 from keras_attention.training.bad_images import ERROR, SKIP, known, looked_through
+from keras_attention.training.checkpoint import KEPT, STEPS_BETWEEN
 from keras_attention.training.distribution import is_chief
 from keras_attention.training.evaluation import Evaluation, evaluate
 from keras_attention.training.files import naming
@@ -175,6 +176,8 @@ def train(
     out: str | Path,
     resume: bool = False,
     stop_after: int | None = None,
+    checkpoint_steps: int = STEPS_BETWEEN,
+    keep: int = KEPT,
     download: bool = False,
     command: str | None = None,
     verbose: int | str = "auto",
@@ -189,6 +192,7 @@ def train(
         resume: go on with the run in `out`. What is left out of `asked` is taken
             from there; what is given must agree with it, but for `data_dir`.
         stop_after: epochs to train at most in this call.
+        checkpoint_steps, keep: as for `fit`.
         download: as for `keras_attention.data.load`.
         command: the command line to record.
         verbose: Keras' progress bar.
@@ -233,6 +237,8 @@ def train(
             seed=request.seed,
             resume=resume,
             stop_after=stop_after,
+            checkpoint_steps=checkpoint_steps,
+            keep=keep,
             verbose=verbose,
             batch_norm=batch_norm,
             description=to_record(request),
