@@ -77,8 +77,9 @@ class Member:
             self._reader.join(timeout=5)
 
     def _copy(self, prefix: str) -> None:
-        for line in self.process.stdout:
-            say(f"{prefix}{line.decode(errors='replace').rstrip()}")
+        with self.process.stdout as lines:
+            for line in lines:
+                say(f"{prefix}{line.decode(errors='replace').rstrip()}")
 
 
 def say(line: str, to: IO[str] | None = None) -> None:
