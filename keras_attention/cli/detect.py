@@ -5,6 +5,7 @@ from pathlib import Path
 
 from keras_attention.cli.options import (
     add_bad_images,
+    add_distribute,
     add_json,
     add_run,
     add_saving,
@@ -41,6 +42,7 @@ def _train(actions) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add_run(parser)
+    add_distribute(parser)
     add("--data", help="a folder as COCO's, or coco/2017, voc/2007, … of TFDS")
     add("--data-dir", help="where TensorFlow Datasets are, or the folder is now")
     add("--train-split", help="train2017 of a folder, train of TFDS")
@@ -155,6 +157,7 @@ def train(arguments: argparse.Namespace, argv: list[str]) -> None:
         resume=arguments.resume,
         **saving(arguments),
         **session(arguments, argv),
+        **present(arguments, ("distribute",)),
         **given(arguments, runs.DetectionRequest),
     )
     last = history[-1]

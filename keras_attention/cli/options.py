@@ -27,17 +27,20 @@ def add_saving(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sharing(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
+    add_distribute(parser)
+    parser.add_argument(
+        "--batch-norm",
+        help="synchronized (default), or per_replica: each device's own images",
+    )
+
+
+def add_distribute(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--distribute",
         metavar="DEVICES",
         help="devices (all of this machine), hosts (of all processes, on JAX: "
         "python -m keras_attention.training.launch), cpu:N (the CPU as N devices), or "
         "none; with --resume as last time by default",
-    )
-    add(
-        "--batch-norm",
-        help="synchronized (default), or per_replica: each device's own images",
     )
 
 

@@ -27,6 +27,14 @@ from keras_attention.training.checkpoint import (
     Checkpoint,
     resume_state,
 )
+from keras_attention.training.distribution import (
+    asked_for,
+    check_batch,
+    describe_sharing,
+    is_active,
+    part,
+    replicas,
+)
 from keras_attention.training.divergence import diverged, find_divergence
 from keras_attention.training.interruption import stop_signals
 from keras_attention.training.memory import explaining_memory
@@ -64,6 +72,9 @@ def fit(
     (settings, classes, versions, seed, commands), `history.csv` (one row per epoch,
     epochs from 0), `last.keras`, `best.keras` (highest AP at 0.50 to 0.95 of the
     validation images, or least loss without them) and `state.json`.
+
+    On JAX the devices of a block of `keras_attention.training.distribution.distributed`
+    share each batch, and the weights end as with one device, up to rounding.
 
     Args:
         model: a `Detector`; it is compiled here, and its batch norms are frozen where
@@ -106,6 +117,8 @@ def fit(
     out = Path(out)
     check_seed(seed)
     check_fit(model, images, validation, recipe)
+    check_sharing()
+    check_batch(recipe.batch_size)
     positive_integer("evaluate_every", evaluate_every)
     positive_integer("checkpoint_steps", checkpoint_steps)
     positive_integer("keep", keep)
@@ -129,7 +142,10 @@ def fit(
         "evaluate_every": evaluate_every,
         "dtype": model.dtype_policy.name,
     }
-    record = open_run(out, fixed, command=command, resume=resume, kind=KIND)
+    options = {"distribute": asked_for()}
+    record = open_run(
+        out, fixed, command=command, resume=resume, kind=KIND, options=options
+    )
     state = resume_state(model, out)
     history.forget_after(out / history.FILE, state["epoch"])
     done = state["epoch"]
@@ -139,6 +155,8 @@ def fit(
         if verbose:
             print(f"{out} has all of its {recipe.epochs} epochs already")
         return history.read(out / history.FILE)
+    if verbose and is_active():
+        print(describe_sharing(recipe.batch_size))
     stepper = Stepper(model)
 
     def batches(epoch: int, step: int):
@@ -201,6 +219,21 @@ def check_fit(
         raise ValueError(
             f"{model.name!r} takes images of {size[0]}×{size[1]} pixels: the recipe "
             f"needs that `size`. Received: size={recipe.size}."
+        )
+
+
+def check_sharing() -> None:
+    """Raise ValueError where devices share batches, and detectors cannot."""
+    if replicas() == 1:
+        return
+    if keras.backend.backend() != "jax":
+        raise ValueError(
+            "On several devices a detector trains on JAX alone: set KERAS_BACKEND=jax. "
+            "Keras' `train_on_batch` gives each device of TensorFlow the whole batch"
+        )
+    if part().of > 1:
+        raise ValueError(
+            "A detector trains on the devices of one process: use distribute='devices'"
         )
 
 

@@ -14,6 +14,7 @@ from keras_attention.detection.prediction import find, shown
 from keras_attention.detection.stepping import Stepper
 from keras_attention.timing import duration
 from keras_attention.training import history
+from keras_attention.training.distribution import replicas
 
 SHOWN = ("AP", "AP50", "AP75")
 
@@ -78,7 +79,12 @@ class Evaluator(keras.callbacks.Callback):
         if (epoch + 1) % self.every and epoch + 1 < self.epochs:
             return
         detections = find(
-            self.stepper, self.images, self.sizing, 1, self.verbose, self.between
+            self.stepper,
+            self.images,
+            self.sizing,
+            replicas(),
+            self.verbose,
+            self.between,
         )
         found = evaluate_detections(self.images, detections)
         logs |= {name: found[name] for name in METRICS}

@@ -20,6 +20,7 @@ from keras_attention.detection.data.records import BoxedImage, BoxedImages
 from keras_attention.detection.data.resizing import Sizing
 from keras_attention.detection.stepping import Stepper, reading
 from keras_attention.layers.checks import positive_integer
+from keras_attention.training.distribution import replicas
 
 
 def detect(
@@ -166,8 +167,9 @@ def find(
     )
     bar = keras.utils.Progbar(len(images), unit_name="image") if verbose else None
     found = {}
+    size = -(-batch_size // replicas()) * replicas()
     for batch in reading(batches):
-        outputs = stepper.predict(_filled(batch, batch_size))
+        outputs = stepper.predict(_filled(batch, size))
         for place, key in enumerate(batch["ids"].tolist()):
             found[key] = _of_image(stepper.model, batch, outputs, place)
         if bar:

@@ -13,7 +13,7 @@ from keras_attention.detection.data import (
     detection_pipeline,
 )
 from keras_attention.detection.exporting import ExportCheck, export_saved_model
-from keras_attention.detection.fitting import KIND, fit, sizing_of
+from keras_attention.detection.fitting import KIND, check_sharing, fit, sizing_of
 from keras_attention.detection.pictures import write_found
 from keras_attention.detection.prediction import detect, evaluate
 from keras_attention.detection.recipes import DetectionRecipe
@@ -38,6 +38,7 @@ from keras_attention.training.run_folder import (
     refuse_existing,
 )
 from keras_attention.training.runs import load_trained, stored_request, to_record
+from keras_attention.training.sharing import shared
 
 COMPARED = 4  # images that a SavedModel is compared on
 
@@ -52,6 +53,7 @@ def train(
     download: bool = False,
     command: str | None = None,
     verbose: int | str = "auto",
+    distribute: str | None = None,
     **asked,
 ) -> list[dict[str, float]]:
     """Train a detector by name, or go on with a run.
@@ -65,6 +67,8 @@ def train(
         download: let TensorFlow Datasets download a set that is not there.
         command: the command line to record.
         verbose: 0 for silence.
+        distribute: on JAX "devices", "cpu:N" or "none". An option of the session, not
+            of the run: with `resume` as in the last session where it is None.
         **asked: fields of `DetectionRequest`.
 
     Returns:
@@ -85,28 +89,30 @@ def train(
     images, validation = request.load_data(
         download=download, out=out, resume=resume, verbose=verbose
     )
-    model = request.build(images.num_classes)
-    if verbose:
-        print(f"{model.name}, {model.count_params():,} parameters")
-        print(f"training: {images}")
-        print(f"validation: {validation or 'none'}")
-        print(recipe)
-    return fit(
-        model,
-        images,
-        validation,
-        recipe,
-        out=out,
-        seed=request.seed,
-        resume=resume,
-        stop_after=stop_after,
-        checkpoint_steps=checkpoint_steps,
-        keep=keep,
-        evaluate_every=request.evaluate_every,
-        verbose=verbose,
-        description=to_record(request),
-        command=command,
-    )
+    with shared(out, resume=resume, distribute=distribute, batch_norm=None, kind=KIND):
+        check_sharing()
+        model = request.build(images.num_classes)
+        if verbose:
+            print(f"{model.name}, {model.count_params():,} parameters")
+            print(f"training: {images}")
+            print(f"validation: {validation or 'none'}")
+            print(recipe)
+        return fit(
+            model,
+            images,
+            validation,
+            recipe,
+            out=out,
+            seed=request.seed,
+            resume=resume,
+            stop_after=stop_after,
+            checkpoint_steps=checkpoint_steps,
+            keep=keep,
+            evaluate_every=request.evaluate_every,
+            verbose=verbose,
+            description=to_record(request),
+            command=command,
+        )
 
 
 def evaluate_run(

@@ -144,6 +144,8 @@ def check_dtype(model: keras.Model) -> None:
 def describe_sharing(batch_size: int) -> str:
     """What shares a batch of so many images, in one line."""
     number, of = replicas(), part().of
+    if number == 1:
+        return f"There is 1 device here, which has all {batch_size} images of a batch"
     among = f" of {of} processes" if of > 1 else ""
     return (
         f"{number} devices{among} share every batch: {batch_size // number} of "

@@ -27,6 +27,7 @@ from keras_attention.training.distribution import (
     check_batch,
     check_dtype,
     describe_sharing,
+    is_active,
     is_chief,
     part,
     replicas,
@@ -157,7 +158,7 @@ def fit(
     def training(epoch: int, step: int):
         return _training(data, recipe, seed, epoch, step)
 
-    if verbose and replicas() > 1:
+    if verbose and is_active():
         print(describe_sharing(recipe.batch_size))
     with (
         synchronized_norms(model, batch_norm),

@@ -17,7 +17,7 @@ from keras_attention.training.distribution import (
     asked_for,
     check_batch,
     describe_sharing,
-    replicas,
+    is_active,
 )
 from keras_attention.training.norms import synchronized_norms
 from keras_attention.training.run_folder import (
@@ -179,7 +179,7 @@ def _search(
     if verbose:
         print(f"{request.model}, {space}")
         print(f"{data}; of train {len(parts[1].train):,} for α")
-        if replicas() > 1:
+        if is_active():
             print(describe_sharing(request.batch_size))
     with naming_corrupt_files(data), synchronized_norms(model, batch_norm):
         run.go(stop_after)

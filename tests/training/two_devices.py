@@ -10,9 +10,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from references.toy_detector import ToyDetector, noise_images
 from shared_training import difference, fit, network
 
-from keras_attention import training
+from keras_attention import detection, training
 from keras_attention.training.distribution import distributed
 from keras_attention.training.logical_devices import divide_cpu
 from keras_attention.training.norms import synchronized_norms
@@ -58,6 +59,27 @@ def go_on_alone(out):
     return fit(out, resume=True)
 
 
+def detector(out):
+    """A detector after six steps, and the last row of its history."""
+    keras.utils.set_random_seed(7)
+    model = ToyDetector()
+    images, few = noise_images(4), noise_images(3)
+    recipe = detection.detection_recipe(
+        "quick", epochs=3, batch_size=2, short_side=32, long_side=64
+    )
+    rows = detection.fit(model, images, few, recipe, out=out, verbose=0)
+    return model, rows[-1]
+
+
+def two_detect(out):
+    """The differences that a second device makes to a detector and its history."""
+    one, wanted = detector(out / "detector")
+    with distributed(TWO):
+        two, found = detector(out / "detectors")
+    apart = [abs(found[name] - wanted[name]) for name in set(wanted) - {"seconds"}]
+    return {"detector": difference(two, one), "detector's history": max(apart)}
+
+
 def refused(act):
     try:
         act()
@@ -90,6 +112,7 @@ def main(out):
         }
         if keras.backend.backend() == "tensorflow":
             refusals["float16"] = refused(lambda: half_precision(out / "half"))
+            refusals["detector"] = refused(lambda: detector(out / "detector"))
         else:
             refusals["per replica"] = refused(
                 lambda: fit(out / "own", batch_norm="per_replica")
@@ -102,6 +125,8 @@ def main(out):
         differences[name] = clipped(**{name: value})
     if keras.backend.backend() == "tensorflow":
         differences["per replica"] = per_replica()
+    else:
+        differences |= two_detect(out)
     with zipfile.ZipFile(out / "two/last.keras") as archive:
         config = json.loads(archive.read("config.json"))["config"]["layers"]
     print(
