@@ -23,7 +23,8 @@ def norm_relu(x, name, axis=-1):
 def small(data_format="channels_last"):
     """One residual block of 16 channels."""
     axis = -1 if data_format == "channels_last" else 1
-    image = keras.Input(SHAPE if axis == -1 else (3, 16, 16), name="image")
+    # Not square, nor as wide as it is deep: there Keras takes one axis for the other.
+    image = keras.Input(SHAPE if axis == -1 else (3, 12, 20), name="image")
     options = {"data_format": data_format}
     x = norm_relu(conv(image, 16, "stem", **options), "stem", axis)
     y = layers.BatchNormalization(axis, name="norm")(conv(x, 16, "conv", **options))

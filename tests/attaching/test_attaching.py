@@ -74,7 +74,7 @@ class TestStart:
     def test_channels_first(self):
         need_channels_first()
         model = hand_made.settled(hand_made.small("channels_first"))
-        images = hand_made.images(shape=(3, 16, 16))
+        images = hand_made.images(shape=(3, 12, 20))
         attached = attach(model, "cbam")
         assert attached.get_layer("add_cbam").data_format == "channels_first"
         assert_same(model, attached, images)
