@@ -3,23 +3,17 @@
 A program of its own, because devices are divided before anything else runs.
 """
 
-import tensorflow as tf
+import csv
+import json
+import sys
+from pathlib import Path
 
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0],
-    [tf.config.LogicalDeviceConfiguration()] * 2,
-)
-
-import csv  # noqa: E402
-import json  # noqa: E402
-import sys  # noqa: E402
-from pathlib import Path  # noqa: E402
-
-from keras_attention.tuning import search  # noqa: E402
+from keras_attention.tuning import search
 
 ASKED = {"model": "cifarresnet-8", "data": "digits", "space": "none,se", "limit": 64}
 ASKED |= {"augmentation": "none", "epochs": 2, "batch_size": 16, "verbose": 0}
 ASKED |= {"alpha_learning_rate": 0.1}
+TWO = {"distribute": "cpu:2"}
 
 
 def alphas(folder):
@@ -27,14 +21,32 @@ def alphas(folder):
         return [float(row["alpha_0"]) for row in csv.DictReader(file)]
 
 
+def hosts_refused(out):
+    try:
+        search(out=out, distribute="hosts", **ASKED)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def main(out):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
-        search(out=out / "whole", **ASKED)
-        search(out=out / "twice", stop_after=1, **ASKED)
-        search(out=out / "twice", resume=True, verbose=0)
-        search(out=out / "null", control="penalty-only", **ASKED)
-    print(json.dumps({x: alphas(out / x) for x in ("whole", "twice", "null")}))
+    search(out=out / "whole", **TWO, **ASKED)
+    search(out=out / "twice", stop_after=1, **TWO, **ASKED)
+    # Which takes the devices of the session before.
+    search(out=out / "twice", resume=True, verbose=0)
+    search(out=out / "null", control="penalty-only", **TWO, **ASKED)
+    search(out=out / "alone", **ASKED)
+    names = ("whole", "twice", "null", "alone")
+    record = json.loads((out / "twice/run.json").read_text())
+    print(
+        json.dumps(
+            {name: alphas(out / name) for name in names}
+            | {
+                "devices": [each["distribute"] for each in record["sessions"]],
+                "hosts": hosts_refused(out / "hosts"),
+            }
+        )
+    )
 
 
 main(Path(sys.argv[1]))

@@ -255,7 +255,10 @@ def test_two_replicas_search_and_go_on(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     alphas = json.loads(done.stdout.splitlines()[-1])
+    assert alphas["devices"] == ["cpu:2", "cpu:2"]
+    assert "the devices of one machine" in alphas["hosts"]
     np.testing.assert_allclose(alphas["twice"], alphas["whole"], atol=1e-5)
+    np.testing.assert_allclose(alphas["whole"], alphas["alone"], atol=1e-5)
     assert np.abs(alphas["whole"]).min() > 1e-3
     asked = ASKED | {"alpha_learning_rate": 0.1, "epochs": 2, "batch_size": 16}
     asked |= {"space": "none,se", "limit": 64, "control": "penalty-only"}
