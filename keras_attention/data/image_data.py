@@ -183,10 +183,10 @@ class ImageData:
             raise ValueError(f"The split {split!r} of {self.name} is empty")
 
         def fit_size(image, label):
-            return self.preprocessing.fit_size(image), label
+            image = self.preprocessing.fit_size(image)
+            return tf.ensure_shape(image, self.preprocessing.input_shape), label
 
         def normalize(batch, *labels):
-            batch = tf.ensure_shape(batch, (None, *self.preprocessing.input_shape))
             return self.preprocessing.normalize(batch), *labels
 
         def batched(samples):

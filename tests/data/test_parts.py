@@ -116,3 +116,59 @@ def test_parts_mix_within_themselves_by_draws_of_their_own(images):
 def test_wrong_parts_and_steps_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def shared(data, batch_size, devices, processes):
+    """For each evaluation batch the images, labels and weights of all processes."""
+    delivered = [
+        data.evaluation(
+            "validation",
+            batch_size=batch_size,
+            devices=devices,
+            part=Part(number, processes),
+        )
+        for number in range(processes)
+    ]
+    assert len({int(batches.cardinality()) for batches in delivered}) == 1
+    iterators = [batches.as_numpy_iterator() for batches in delivered]
+    for parts in zip(*iterators, strict=True):
+        assert len({len(part[0]) for part in parts}) == 1
+        yield [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
+# 26 images: the last batch has 2, 10, 1 and 26, in the last case fewer than parts need.
+@pytest.mark.parametrize(
+    "batch_size, devices, processes",
+    [(6, 2, 1), (16, 4, 2), (25, 5, 5), (32, 4, 4), (24, 8, 4)],
+)
+def test_evaluation_batches_are_filled_up_for_several_devices(
+    data, batch_size, devices, processes
+):
+    data = dataclasses.replace(data, validation=data.train)
+    wanted = data.evaluation("validation", batch_size=batch_size)
+    found = list(shared(data, batch_size, devices, processes))
+    assert len(found) == int(wanted.cardinality())
+    for (images, labels, weights), (true_images, true_labels) in zip(
+        found, wanted.as_numpy_iterator(), strict=True
+    ):
+        count = len(true_labels)
+        assert len(images) % devices == 0
+        np.testing.assert_array_equal(images[:count], true_images)
+        np.testing.assert_array_equal(labels[:count], true_labels)
+        np.testing.assert_array_equal(weights > 0, np.arange(len(images)) < count)
+    # Keras averages over batches by the number of their images, empty ones included.
+    losses = np.random.default_rng(1).uniform(size=COUNT)
+    sizes = [len(weights) for _, _, weights in found]
+    means = [
+        (weights[weights > 0] * losses[start : start + batch_size]).sum() / len(weights)
+        for (_, _, weights), start in zip(
+            found, range(0, COUNT, batch_size), strict=True
+        )
+    ]
+    assert np.average(means, weights=sizes) == pytest.approx(losses.mean(), rel=1e-6)
+
+
+def test_devices_must_divide_evaluation_batches(data):
+    data = dataclasses.replace(data, validation=data.train)
+    with pytest.raises(ValueError, match="4 devices must divide .* Received: 6"):
+        data.evaluation("validation", batch_size=6, devices=4)
