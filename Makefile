@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-all browser bench lint clean
+.PHONY: demo test test-all browser bench chaos soak lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -47,6 +47,19 @@ bench: $(VENV)/.installed-test
 	KERAS_BACKEND=jax $(BIN)/python benchmarks/aw_conv.py --output $(BENCH_OUTPUT)
 	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/models.py --output $(BENCH_OUTPUT) \
 		$(if $(TORCH_PYTHON),--torch $(TORCH_PYTHON))
+
+# A hundred kills of training, search and tuning at random moments: half an hour. It can
+# be stopped, and goes on.
+CHAOS_OUTPUT ?= runs/chaos
+chaos: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/chaos.py --kills 100 --out $(CHAOS_OUTPUT)
+
+# Two hundred epochs in one process, whose memory is to stay as it is: a quarter of an hour.
+SOAK_OUTPUT ?= runs/soak
+soak: $(VENV)/.installed-test
+	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/soak.py search --out $(SOAK_OUTPUT)
+	KERAS_BACKEND=tensorflow $(BIN)/python benchmarks/soak.py train --out $(SOAK_OUTPUT)
+	KERAS_BACKEND=jax $(BIN)/python benchmarks/soak.py train --out $(SOAK_OUTPUT)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
