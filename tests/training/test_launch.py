@@ -143,6 +143,7 @@ def test_the_launcher_needs_no_backend():
 
 def test_it_runs_as_a_module(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["launch", "--help"])
+    monkeypatch.delitem(sys.modules, main.__module__)
     with pytest.raises(SystemExit) as end:
         runpy.run_module("keras_attention.training.launch", run_name="__main__")
     assert end.value.code == 0
