@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_attention.training.checkpoint import not_finite
 
@@ -38,9 +39,9 @@ def find_divergence(
     return None
 
 
-def training_steps(model: keras.Model, batches: Iterable) -> Iterator:
+def training_steps(model: keras.Model, batches: tf.data.Dataset) -> Iterator:
     """What `find_divergence` takes, of a compiled model and its batches."""
-    for images, labels in batches:
+    for images, labels in batches.as_numpy_iterator():
         yield model.train_on_batch(images, labels, return_dict=True)["loss"], images
 
 
