@@ -243,7 +243,9 @@ def test_frozen_layers_are_not_trainable():
 
 
 def test_the_model_is_left_as_it_was(tmp_path):
-    model = applications.CifarResNet(8, attention="aw_cbam", input_shape=(8, 8, 3))
+    model = applications.ResNet(
+        (1,), (16,), "basic", stem="cifar", attention="aw_cbam", input_shape=(8, 8, 3)
+    )
     before = model.get_weights()
     attributes = [set(vars(layer)) for layer in model._flatten_layers()]
     complexity(model)

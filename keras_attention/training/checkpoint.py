@@ -342,7 +342,7 @@ def restore(model: keras.Model, path: Path) -> dict:
             )
         with warnings.catch_warnings():
             # What Keras only warns of: the state of another optimizer.
-            warnings.simplefilter("error", UserWarning)
+            warnings.filterwarnings("error", "Skipping variable loading")
             model.load_weights(path)
         assign(seeds, saved)
         return FRESH | state

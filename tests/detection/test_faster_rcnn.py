@@ -155,7 +155,14 @@ def gradient(model, inputs, loss, variable):
     return jax.jit(jax.grad(value))(variable.value)
 
 
-@pytest.mark.parametrize("attention", TABLE_3)
+@pytest.mark.parametrize(
+    "attention",
+    [
+        # The parts of these are in the others; each compiles for a minute.
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("cbam", "aw_se")))
+        for name in TABLE_3
+    ],
+)
 def test_table_3_trains_saves_and_reloads(attention, inputs, rng, tmp_path):
     """On one image per batch, and an optimizer step moves every trainable weight."""
     # All anchors learn, so that none of the levels is left out by the draw.
