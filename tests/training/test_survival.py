@@ -120,8 +120,16 @@ MOMENTS = {
 }
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as in a terminal; a shell's background processes ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_signal_saves_and_stops(moment, make, digits, tmp_path, straight):
+def test_a_signal_saves_and_stops(moment, make, digits, tmp_path, straight, ctrl_c):
     when, place = MOMENTS[moment]
     number = signal.SIGINT if moment == "within an epoch" else signal.SIGTERM
     before = signal.getsignal(number)
@@ -317,6 +325,7 @@ spec = importlib.util.spec_from_file_location("interruption", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 sys.modules["interruption"] = module
 spec.loader.exec_module(module)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with module.stop_signals() as stop:
     os.kill(os.getpid(), signal.SIGINT)
     assert stop.by == "Ctrl-C"
@@ -329,7 +338,7 @@ with module.stop_signals() as stop:
 def test_a_second_signal_ends_at_once():
     path = interruption.__file__
     done = subprocess.run(
-        [sys.executable, "-c", SECOND, path], capture_output=True, timeout=30
+        [sys.executable, "-c", SECOND, path], capture_output=True, timeout=120
     )
     assert done.stdout == b"asked\n"
     assert done.returncode == -signal.SIGTERM
