@@ -14,9 +14,8 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from mutations import mutated
-from safetensors.numpy import save
-from weight_files import (
+from references.mutations import mutated
+from references.weight_files import (
     assert_equal,
     entry,
     legacy_h5,
@@ -25,6 +24,7 @@ from weight_files import (
     safetensors_bytes,
     zip_bytes,
 )
+from safetensors.numpy import save
 
 from keras_attention.weights import keras_files
 from keras_attention.weights.reading import read_tensors

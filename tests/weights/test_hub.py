@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from local_hub import LocalHub, cache_by_hand, etag
-from weight_files import entry, safetensors_bytes
+from references.weight_files import entry, safetensors_bytes
 
 from keras_attention.weights import hub
 from keras_attention.weights.reading import read_tensors

@@ -14,8 +14,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
-from weight_files import (
+from references.weight_files import (
     assert_equal,
     entry,
     legacy_h5,
@@ -25,6 +24,7 @@ from weight_files import (
     safetensors_bytes,
     zip_bytes,
 )
+from safetensors.numpy import load_file, save_file
 
 from keras_attention.weights import keras_files
 from keras_attention.weights.reading import read_tensors
