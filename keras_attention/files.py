@@ -1,12 +1,55 @@
-"""A file that is whole or not there."""
+"""Files that are whole or not there, and JSON that somebody else may have written."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 PARTIAL = ".partial"
+# What this package writes is well below: JSON takes ten times its size in memory.
+MOST_JSON_BYTES = 2**26
+
+
+def read_json(path: Path, *, most_bytes: int = MOST_JSON_BYTES):
+    """Read JSON in UTF-8 that somebody else may have written.
+
+    Args:
+        path: the file.
+        most_bytes: that it may have; no more is read.
+
+    Raises:
+        ValueError: it is no file, too large, damaged, or nested too deep; the message
+            names it.
+        OSError: it cannot be read; FileNotFoundError where there is none.
+    """
+    contents = read_limited(path, most_bytes)
+    try:
+        return json.loads(contents.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{path} is no JSON file of ours: nested too deep") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON file: {error}") from error
+
+
+def read_limited(path: Path, most_bytes: int = MOST_JSON_BYTES) -> bytes:
+    """The contents of a file that may have so many bytes; no more are read.
+
+    Raises:
+        ValueError: it is larger, or no file; the message names it.
+        OSError: it cannot be read; FileNotFoundError where there is none.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file, but a folder, a device or a pipe")
+    with path.open("rb") as file:
+        contents = file.read(most_bytes + 1)
+    if len(contents) > most_bytes:
+        raise ValueError(
+            f"{path} has {path.stat().st_size:,} bytes. Such a file has up to "
+            f"{most_bytes:,}: it is another one, or was changed"
+        )
+    return contents
 
 
 def replace_file(path: Path, write: Callable[[Path], None], *, older: int = 0) -> None:

@@ -63,7 +63,7 @@ class Description:
                     for key, value in json.loads(text).items()
                 }
             )
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(
                 f"The description in {place} cannot be read: {error}. Export the "
                 "network again with this version of keras_attention."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from keras_attention.files import read_limited
 from keras_attention.saved_models.description import (
     FILE,
     LOGITS,
@@ -31,7 +32,7 @@ class SavedModel(Artifact):
             raise ValueError(f"{path} holds no SavedModel: there is no saved_model.pb")
         if not (path / FILE).exists():
             raise missing(path)
-        text = (path / FILE).read_text(encoding="utf-8")
+        text = read_limited(path / FILE)
         artifact = cls(path, Description.from_json(text, path / FILE), threads)
         try:
             artifact._loaded = tf.saved_model.load(str(path))

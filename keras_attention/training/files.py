@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_attention.files import replace_file
+from keras_attention.files import read_json, replace_file
 
 __all__ = ["naming", "read_json", "replace_file", "write_json", "write_text"]
+
+# Of a value of another type, size or depth.
+UNEXPECTED = (
+    *(LookupError, TypeError, AttributeError, ValueError),
+    *(ArithmeticError, RecursionError, csv.Error),
+)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -27,23 +34,12 @@ def naming(path: Path) -> Iterator[None]:
     """Tell which file is damaged, where what it holds is not what the block expects.
 
     Raises:
-        ValueError: in place of a KeyError, IndexError, TypeError, AttributeError or
-            ValueError; the message names the file.
+        ValueError: in place of a KeyError, IndexError, TypeError, AttributeError,
+            OverflowError, RecursionError, csv.Error or ValueError; the message names
+            the file.
     """
     try:
         yield
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
+    except UNEXPECTED as error:
         said = f"{type(error).__name__}: {error}"
         raise ValueError(f"{path} is damaged, or of another version: {said}") from error
-
-
-def read_json(path: Path):
-    """Read JSON.
-
-    Raises:
-        ValueError: it is damaged; the message names the file.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON file: {error}") from error

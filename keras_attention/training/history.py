@@ -111,10 +111,13 @@ def forget_after(path: Path, epoch: int) -> None:
 
     A run that dies between its log and its checkpoint has logged an epoch that
     it will train again.
+
+    Raises:
+        ValueError: it is damaged; the message names the file.
     """
     if not path.exists():
         return
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8") as file, naming(path):
         reader = csv.DictReader(file)
         rows = [row for row in reader if int(row["epoch"]) < epoch]
         fields = reader.fieldnames
@@ -122,9 +125,10 @@ def forget_after(path: Path, epoch: int) -> None:
         path.unlink()
         return
     text = io.StringIO()
-    writer = csv.DictWriter(text, fields)
-    writer.writeheader()
-    writer.writerows(rows)
+    with naming(path):
+        writer = csv.DictWriter(text, fields)
+        writer.writeheader()
+        writer.writerows(rows)
     write_text(path, text.getvalue())
 
 

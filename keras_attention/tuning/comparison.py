@@ -13,7 +13,7 @@ from keras_attention.attention import recorded
 from keras_attention.intervals import mean_and_interval
 from keras_attention.timing import duration
 from keras_attention.training import Request, evaluate_run, load_trained, train
-from keras_attention.training.files import read_json, write_json, write_text
+from keras_attention.training.files import naming, read_json, write_json, write_text
 from keras_attention.training.history import append_rows
 from keras_attention.training.run_folder import (
     RECORD,
@@ -264,7 +264,8 @@ def _settled(folder, candidate, seconds, options) -> dict:
     path = folder / CANDIDATE
     if path.exists():
         stored = read_json(path)
-        epochs = stored.pop("epochs")
+        with naming(path):
+            epochs = stored.pop("epochs")
         refuse_differences(folder, stored, structure)
     else:
         epochs = options.get("epochs")

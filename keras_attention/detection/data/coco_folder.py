@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections import defaultdict
@@ -12,10 +11,14 @@ import numpy as np
 
 from keras_attention.choices import nearest_first
 from keras_attention.detection.data.records import BoxedImage, BoxedImages
+from keras_attention.files import read_json
+from keras_attention.training.files import UNEXPECTED
 
 __all__ = ["read_coco", "read_coco_folder"]
 
 MOST_NAMED = 3  # examples in an error
+# COCO's own largest file of boxes has 448 MB.
+MOST_BYTES = 2**31
 
 
 def read_coco_folder(folder: str | Path, split: str) -> BoxedImages:
@@ -75,7 +78,7 @@ def read_coco(annotations: str | Path, image_folder: str | Path) -> BoxedImages:
         boxes, dropped = _boxes(content["annotations"], infos, ids)
         made = tuple(_image(info, boxes[key]) for key, info in infos.items())
         images = BoxedImages(made, names, ids, dropped)
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
+    except UNEXPECTED as error:
         said = error if isinstance(error, ValueError) else _missing(error)
         raise ValueError(f"{path}: {said}") from error
     _check_files(images)
@@ -89,13 +92,11 @@ def read_coco(annotations: str | Path, image_folder: str | Path) -> BoxedImages:
 
 def _read(path: Path) -> dict:
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path, most_bytes=MOST_BYTES)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"There is no file of annotations {path}") from error
     except ValueError as error:
-        raise ValueError(
-            f"{path} is no JSON, or not whole: {error}. Was it downloaded to its end?"
-        ) from error
+        raise ValueError(f"{error}. Was it downloaded to its end?") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} is not COCO's: it is a {type(content).__name__}.")
     return content
