@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from keras_attention.data import ImageData, load
@@ -13,6 +12,7 @@ from keras_attention.saved_models.images import MOST
 from keras_attention.saved_models.verification import Verification
 from keras_attention.training.run_folder import RECORD, read_preprocessing, read_run
 from keras_attention.training.runs import load_run_data, load_trained
+from keras_attention.weights.whole_networks import load_network
 
 CALIBRATION = 500
 BATCH = 100
@@ -54,7 +54,7 @@ def export_run(
         model, folder = load_trained(path)
         network = path if path.suffix == ".keras" else folder / "best.keras"
     else:
-        model, network = _load(path), path
+        model, network = load_network(path), path
     found = _data(model, folder if in_run else None, data, data_dir)
     if precision == "int8":
         options["representative_data"] = _images(found, "train", images)
@@ -68,12 +68,6 @@ def export_run(
         preprocessing=found.preprocessing,
         **options,
     )
-
-
-def _load(path: Path) -> keras.Model:
-    if not path.exists():
-        raise FileNotFoundError(f"There is no {path}")
-    return keras.saving.load_model(path, compile=False)
 
 
 def _data(model, run: Path | None, name: str | None, data_dir) -> ImageData:

@@ -16,10 +16,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from keras_attention.saved_models.description import Description
+from keras_attention.weights.whole_networks import load_network
 
 _ERRORS = {"ValueError": ValueError, "ImportError": ImportError, "OSError": OSError}
 _OWN = ("keras", "keras_attention")  # packages that every process imports
@@ -94,14 +94,14 @@ def main(folder: Path) -> None:
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     for module in request["modules"]:
         importlib.import_module(module)
-    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    model = load_network(folder / "model.keras")
     images = folder / "images.npy"
     try:
         write(
             Path(request["path"]),
             model,
             Description.from_json(request["description"], folder),
-            np.load(images) if images.exists() else None,
+            np.load(images, allow_pickle=False) if images.exists() else None,
         )
     except tuple(_ERRORS.values()) as error:
         kind = next(name for name, k in _ERRORS.items() if isinstance(error, k))

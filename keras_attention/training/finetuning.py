@@ -36,6 +36,7 @@ from keras_attention.training.runs import (
 )
 from keras_attention.training.sharing import shared
 from keras_attention.training.starting import Start, load_named, load_network
+from keras_attention.weights import whole_networks
 
 NEW_LAYERS = "new_layers"
 # What published weights are of, whose stems are not those for small images.
@@ -331,6 +332,6 @@ def _write_best(out: Path) -> None:
     """Write `model.keras`, where a network has been measured: all of it may train."""
     best = out / "best.keras"
     if best.exists():
-        model = keras.saving.load_model(best, compile=False)
+        model = whole_networks.load_network(best)
         set_trainable(model)
         replace_file(out / "model.keras", model.save)

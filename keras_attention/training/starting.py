@@ -19,6 +19,7 @@ from keras_attention.training.compilation import gives_logits
 from keras_attention.training.pixels import PIXELS, UNKNOWN, by_name, wanted_by
 from keras_attention.training.run_folder import RECORD, read_preprocessing
 from keras_attention.training.runs import load_trained
+from keras_attention.weights import whole_networks
 from keras_attention.weights.loading import load_weights
 from keras_attention.weights.preprocessing import ImageFormat
 from keras_attention.weights.report import Report
@@ -115,7 +116,7 @@ def load_network(path: str, size: tuple[int, int] | None = None) -> Start:
     _check_whole(place)
     found = _of_run(place)
     if found is None:
-        model = keras.saving.load_model(place, compile=False)
+        model = whole_networks.load_network(place)
     else:
         model, _ = load_trained(place)
     gives_logits(model)

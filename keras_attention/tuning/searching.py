@@ -44,6 +44,7 @@ from keras_attention.tuning.search_run import ALPHA_FILE, CHECKPOINT, KIND, Sear
 from keras_attention.tuning.space import SearchSpace
 from keras_attention.tuning.step_checks import check_backend
 from keras_attention.tuning.steps import BilevelSteps
+from keras_attention.weights.whole_networks import load_network
 
 __all__ = ["SearchRequest", "load_supernet", "read_search", "search"]
 
@@ -211,7 +212,7 @@ def load_supernet(folder: str | Path) -> tuple[keras.Model, SearchSpace]:
         raise FileNotFoundError(
             f"There is no supernet {path}: the search has no checkpoint yet"
         )
-    return keras.saving.load_model(path, compile=False), request.search_space()
+    return load_network(path), request.search_space()
 
 
 def _fresh(out: Path, asked: dict) -> SearchRequest:

@@ -18,6 +18,8 @@ MAX_DIMENSIONS = 64
 COUNTER = "num_batches_tracked"
 _CHUNK = 1 << 20
 _ENCRYPTED = 0x1
+# In most file systems. What cannot be unpacked is left there half.
+_LONGEST_NAME = 255
 
 
 @contextlib.contextmanager
@@ -168,6 +170,10 @@ def _check_member(member: zipfile.ZipInfo, stored: bool) -> None:
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or ":" in name:
         raise ValueError(f"the member {name!r} of the zip file leaves its folder")
+    if max(len(part.encode(errors="replace")) for part in parts) > _LONGEST_NAME:
+        raise ValueError(
+            f"the member {name[:40]!r}… of the zip file has too long a name"
+        )
     if member.flag_bits & _ENCRYPTED:
         raise ValueError(f"the member {name!r} of the zip file is encrypted")
     if stored and member.compress_type != zipfile.ZIP_STORED:

@@ -24,16 +24,18 @@ from keras_attention.weights.checking import (
     MAX_BYTES,
     check_file,
     check_total,
-    check_zip,
     checked_tensors,
     naming,
 )
+from keras_attention.weights.whole_networks import (
+    CONFIG,
+    OVERHEAD,
+    WEIGHTS,
+    at_most,
+    check_members,
+    told_of_code,
+)
 
-CONFIG = "config.json"
-WEIGHTS = "model.weights.h5"
-MAX_CONFIG = 64 << 20
-# Of a `.keras` file beside its numbers.
-_OVERHEAD = MAX_CONFIG + (16 << 20)
 # Of a number, in nearly all networks.
 _BYTES = 4
 # The state of a compiled network's optimizer, which is not the network's.
@@ -66,7 +68,7 @@ def load_into(model: keras.Model, path: str | Path, *, max_ratio: float = 8.0) -
         raise ValueError(f"The network {model.name!r} is not built. Call it once first")
     if not path.name.endswith((".keras", ".weights.h5")):
         raise ValueError(f"{path} must be a .keras or a .weights.h5 file")
-    limit = int(max_ratio * _BYTES * model.count_params()) + _OVERHEAD
+    limit = int(max_ratio * _BYTES * model.count_params()) + OVERHEAD
     with naming(path), tempfile.TemporaryDirectory() as name:
         given = _weights_file(path, Path(name), limit)
         own = Path(name) / f"own.{WEIGHTS}"
@@ -85,8 +87,7 @@ def read_model_tensors(
     """Read the tensors of a `.keras` file, by the names of `model_tensors`.
 
     The network is made from the file's description, in Keras' safe mode, which
-    refuses Python code. A description can ask for layers of any size: their memory
-    is taken before the weights are seen not to be that large.
+    refuses Python code. Layers cannot ask for more numbers than the file holds.
 
     Args:
         path: the file.
@@ -162,9 +163,7 @@ def _weights_file(path: Path, folder: Path, max_bytes: int) -> Path:
     """The weights in a file, as an `.h5` file; a zip file is looked through first."""
     if path.suffix != ".keras":
         return path
-    sizes = check_zip(path, max_bytes, stored=False)
-    if WEIGHTS not in sizes:
-        raise ValueError(f"it has no member {WEIGHTS!r}, as Keras' files have")
+    check_members(path, max_bytes, WEIGHTS)
     unpacked = folder / f"given.{WEIGHTS}"
     with (
         zipfile.ZipFile(path) as archive,
@@ -230,24 +229,15 @@ def _restoring(model: keras.Model) -> Iterator[None]:
 
 
 def _described(path: Path, max_bytes: int) -> keras.Model:
-    sizes = check_zip(path, max_bytes, stored=False)
-    if not 0 < sizes.get(CONFIG, 0) <= MAX_CONFIG:
-        raise ValueError(f"it has no member {CONFIG!r} of up to {MAX_CONFIG:,} bytes")
+    sizes = check_members(path, max_bytes, CONFIG)
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read(CONFIG))
     if not isinstance(config, dict):
         raise ValueError(f"its {CONFIG} is no JSON object")
     # As for `load_model(compile=False)`. What trains a network is not asked for.
     config["compile_config"] = None
-    try:
+    with told_of_code(), at_most(sizes.get(WEIGHTS, 0)):
         model = keras.saving.deserialize_keras_object(config, safe_mode=True)
-    except ValueError as error:
-        if "safe_mode" not in str(error):
-            raise
-        # Keras' own message advises to run it.
-        raise ValueError(
-            "it holds Python code, as a Lambda layer's, which is not run"
-        ) from error
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(f"it describes no network but {type(model).__name__}")
     return model

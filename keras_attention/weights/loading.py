@@ -100,7 +100,10 @@ def _load_whole(model: keras.Model, opened: Source, strict: bool) -> Report:
 
 
 def _load_by_name(model: keras.Model, opened: Source, strict: bool) -> Report:
-    layout = layout_of(model, opened.tensors)
+    try:
+        layout = layout_of(model, opened.tensors)
+    except ValueError as error:
+        raise ValueError(f"{opened.title}: {error}") from error
     _check_architecture(layout, opened)
     tensors = {
         name: array

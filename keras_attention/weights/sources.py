@@ -14,7 +14,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_attention.weights import hub, keras_files, reading
+from keras_attention.weights import hub, keras_files, reading, whole_networks
+from keras_attention.weights.checking import naming
 
 HUB = "hf://"
 WANTED = (
@@ -142,14 +143,22 @@ def _read(path: Path) -> Source:
 def _epsilons_of_file(path: Path) -> dict[str, float]:
     """The batch norms' ε in the description of a `.keras` file that was read."""
     with zipfile.ZipFile(path) as archive:
-        left = [json.loads(archive.read(keras_files.CONFIG))]
+        left = [json.loads(archive.read(whole_networks.CONFIG))]
     found = {}
     while left:
         item = left.pop()
         if isinstance(item, dict):
             if item.get("class_name") == "BatchNormalization":
-                found[item["config"]["name"]] = item["config"]["epsilon"]
+                with naming(path):
+                    found |= _epsilon(item["config"])
             left.extend(item.values())
         elif isinstance(item, list):
             left.extend(item)
     return found
+
+
+def _epsilon(norm: dict) -> dict[str, float]:
+    name, epsilon = norm["name"], norm["epsilon"]
+    if not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
+        raise ValueError(f"the batch norm {name!r} has the ε {epsilon!r}")
+    return {name: float(epsilon)}
