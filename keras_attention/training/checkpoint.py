@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_attention.files import generations
 from keras_attention.training.averaging import averaged
@@ -26,6 +27,8 @@ from keras_attention.training.interruption import Interrupted, StopRequest
 from keras_attention.training.norms import unsynchronized
 from keras_attention.training.processes import any_process
 from keras_attention.training.run_folder import Remembered, deleted, versions
+from keras_attention.weights import whole_networks
+from keras_attention.weights.checking import check_zip
 
 STATE_MEMBER = "keras_attention_state.json"
 # Far more than any progress: a file that claims more is none of ours.
@@ -36,6 +39,7 @@ STEPS_BETWEEN, KEPT = 500, 2
 DAMAGED = ".damaged"
 UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError),
+    *(ArithmeticError, tf.errors.OpError),
     *(
         UserWarning,
         LookupError,
@@ -334,6 +338,8 @@ def restore(model: keras.Model, path: Path) -> dict:
     with reading(path):
         with zipfile.ZipFile(path) as archive:
             state = json.loads(read_member(archive, STATE_MEMBER))
+            check_zip(path, whole_networks.most_bytes(path), stored=False)
+        _check_progress(FRESH | state)
         saved, seeds = state.pop("random"), random_variables(model)
         if len(seeds) != len(saved):
             raise ValueError(
@@ -346,6 +352,21 @@ def restore(model: keras.Model, path: Path) -> dict:
             model.load_weights(path)
         assign(seeds, saved)
         return FRESH | state
+
+
+def _check_progress(state: dict) -> None:
+    """Raise ValueError unless values are what a run that goes on counts with."""
+    whole, numbers = [state["epoch"], state["step"]], [state["seconds"]]
+    if state["best"] is not None:
+        whole.append(state["best_epoch"])
+        numbers.append(state["best"])
+    if state["step"]:
+        numbers += state["logs"].values()
+        whole.append(len(state["metrics"]))
+    if not all(type(n) is int and 0 <= n < 2**53 for n in whole):
+        raise ValueError(f"its epochs and steps are no counts: {whole}")
+    if not all(type(n) in (int, float) for n in numbers):
+        raise ValueError(f"its seconds and measures are no numbers: {numbers}")
 
 
 @contextlib.contextmanager
@@ -363,15 +384,17 @@ def reading(path: Path) -> Iterator[None]:
         raise ValueError(f"{path} holds no run to go on with: {said}") from error
 
 
-def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+def read_member(
+    archive: zipfile.ZipFile, name: str, most_bytes: int = MOST_STATE_BYTES
+) -> bytes:
     """A member of a checkpoint that is ours.
 
     Raises:
         ValueError: it claims to be larger than any such member.
     """
     size = archive.getinfo(name).file_size
-    if size > MOST_STATE_BYTES:
-        raise ValueError(f"{name} has {size:,} bytes, over {MOST_STATE_BYTES:,}")
+    if size > most_bytes:
+        raise ValueError(f"{name} has {size:,} bytes, over {most_bytes:,}")
     return archive.read(name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,9 +22,13 @@ from keras_attention.training.checkpoint import (
 from keras_attention.training.files import replace_file
 from keras_attention.training.norms import unsynchronized
 from keras_attention.training.run_folder import versions
+from keras_attention.weights.checking import check_total, check_zip
+from keras_attention.weights.whole_networks import most_bytes
 
 PROGRESS_MEMBER = "keras_attention_search.json"
 ARRAYS_MEMBER = "keras_attention_search.npz"
+# Of an array's place and name in a file of arrays, and far more.
+HEADER_BYTES = 2**12
 VERSIONS_MEMBER = "keras_attention_versions.json"
 
 
@@ -113,8 +118,9 @@ def restore(
     with reading(path):
         with zipfile.ZipFile(path) as archive:
             progress = Progress(**json.loads(read_member(archive, PROGRESS_MEMBER)))
-            # As large as the network: what is in it is looked at by name and shape.
-            arrays = np.load(io.BytesIO(archive.read(ARRAYS_MEMBER)))
+            _check_progress(progress)
+            arrays = _arrays(archive, variables.values())
+        check_zip(path, most_bytes(path), stored=False)
         found = {name: arrays[name].shape for name in arrays.files}
         wanted = {name: tuple(v.shape) for name, v in variables.items()}
         if found != wanted:
@@ -126,6 +132,31 @@ def restore(
         for name, variable in variables.items():
             variable.assign(arrays[name])
     return progress
+
+
+def _check_progress(progress: Progress) -> None:
+    """Raise ValueError unless values are what a search that goes on counts with."""
+    step, seconds = progress.step, progress.seconds
+    if type(step) is not int or not 0 <= step < 2**53:
+        raise ValueError(f"its step is no count: {step!r}")
+    pairs = [(seconds, 1), *progress.sums.values()]
+    for total, count in pairs:
+        if type(total) not in (int, float) or type(count) is not int or count < 1:
+            raise ValueError(f"its sums are no numbers: {pairs}")
+
+
+def _arrays(archive: zipfile.ZipFile, variables) -> np.lib.npyio.NpzFile:
+    """The checkpoint's arrays, which are not larger than the variables.
+
+    Raises:
+        ValueError: they claim to be.
+    """
+    numbers = sum(math.prod(variable.shape) for variable in variables)
+    most = 8 * numbers + HEADER_BYTES * (1 + len(variables))
+    content = io.BytesIO(read_member(archive, ARRAYS_MEMBER, most))
+    with zipfile.ZipFile(content) as members:
+        check_total((member.file_size for member in members.infolist()), most)
+    return np.load(content, allow_pickle=False)
 
 
 def _variables(model, optimizers) -> list:
