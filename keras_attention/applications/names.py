@@ -1,7 +1,7 @@
 """Networks by name, for the command line and for files."""
 
-import ast
 import inspect
+import math
 
 from keras_attention.applications import (
     cifar,
@@ -72,12 +72,22 @@ def build(name, **kwargs):
     network, positions, tail = _split(name)
     for position, text in zip(positions, tail, strict=False):
         try:
-            kwargs[position] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+            kwargs[position] = _number(text)
+        except ValueError:
             raise ValueError(
                 f"In model {name!r}, {position} must be a number. Received: {text!r}."
             ) from None
     return network(**kwargs)
+
+
+def _number(text):
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not finite")
+    return number
 
 
 def _split(name):

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from keras_attention.files import read_json, replace_file
 
-__all__ = ["naming", "read_json", "replace_file", "write_json", "write_text"]
+__all__ = [
+    "expecting",
+    "naming",
+    "read_json",
+    "replace_file",
+    "write_json",
+    "write_text",
+]
 
 # Of a value of another type, size or depth.
 UNEXPECTED = (
@@ -27,6 +34,22 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content) -> None:
     """Write JSON whole or not at all."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def expecting(what: str, values) -> Iterator[None]:
+    """Say which values are asked for, where the block does not take the type of one.
+
+    Raises:
+        ValueError: in place of a TypeError, AttributeError or OverflowError.
+    """
+    try:
+        yield
+    except (TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(
+            f"A value of {what} is of a type that is not wanted: {error}. Received: "
+            f"{values}"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from dataclasses import dataclass
 from typing import ClassVar
+
+import numpy as np
 
 from keras_attention.choices import check_choice
 from keras_attention.data.augmentation import Augmentation
@@ -57,9 +60,9 @@ class SGDRecipe:
     def wanted(self) -> dict[str, bool]:
         """Conditions on the values, and whether they hold."""
         return {
-            "epochs ≥ 1": self.epochs >= 1,
-            "batch_size ≥ 1": self.batch_size >= 1,
-            "learning_rate > 0": self.learning_rate > 0,
+            "epochs ≥ 1": _is_count(self.epochs),
+            "batch_size ≥ 1": _is_count(self.batch_size),
+            "finite learning_rate > 0": 0 < self.learning_rate < math.inf,
             "0 ≤ momentum ≤ 1": 0 <= self.momentum <= 1,
             "weight_decay ≥ 0": self.weight_decay >= 0,
             "0 < decay_factor ≤ 1": 0 < self.decay_factor <= 1,
@@ -136,6 +139,10 @@ class Recipe(SGDRecipe):
     def warmup_of(self, steps: int) -> int:
         """See `SGDRecipe`."""
         return round(self.warmup * steps)
+
+
+def _is_count(value) -> bool:
+    return isinstance(value, int | np.integer) and value >= 1
 
 
 def _rising(milestones: tuple[float, ...]) -> bool:
@@ -236,4 +243,9 @@ def changed(recipes: dict[str, SGDRecipe], name: str, changes: dict) -> SGDRecip
     known = [field.name for field in dataclasses.fields(recipes[name])]
     for key in given:
         check_choice("field of a recipe", key, known)
-    return dataclasses.replace(recipes[name], **given)
+    try:
+        return dataclasses.replace(recipes[name], **given)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(
+            f"The recipe {name!r} cannot have the values {given}: {error}"
+        ) from error

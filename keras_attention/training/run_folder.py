@@ -58,7 +58,7 @@ def open_run(
             which the message names.
     """
     if resume:
-        record = read_run(folder, kind)
+        record = read_run(folder, kind, ("sessions",))
         refuse_differences(folder, {key: record.get(key) for key in fixed}, fixed)
         sessions = record["sessions"]
     else:
@@ -149,6 +149,11 @@ def read_run(folder: Path, kind: str = TRAINING, fields: Sequence[str] = ()) -> 
     missing = [name for name in fields if name not in record]
     if missing:
         raise ValueError(f"{path} is damaged: it has no {', '.join(missing)}")
+    sessions = record.get("sessions", [{}])
+    if not isinstance(sessions, list) or not sessions:
+        raise ValueError(f"{path} is damaged: its sessions are {sessions!r}")
+    if not all(isinstance(session, dict) for session in sessions):
+        raise ValueError(f"{path} is damaged: a session is no dict in {sessions!r}")
     return record
 
 

@@ -18,7 +18,7 @@ from keras_attention.training.bad_images import ERROR, SKIP, known, looked_throu
 from keras_attention.training.checkpoint import KEPT, STEPS_BETWEEN
 from keras_attention.training.distribution import is_chief
 from keras_attention.training.evaluation import Evaluation, evaluate
-from keras_attention.training.files import naming
+from keras_attention.training.files import UNEXPECTED, expecting, naming
 from keras_attention.training.fitting import fit
 from keras_attention.training.prediction import Prediction, predict
 from keras_attention.training.recipes import Recipe, recipe
@@ -31,6 +31,7 @@ from keras_attention.training.run_folder import (
     refuse_existing,
 )
 from keras_attention.training.sharing import shared
+from keras_attention.weights.whole_networks import load_network
 
 # Images up to this many pixels wide get the stem without pooling.
 SMALL_IMAGE = 64
@@ -112,15 +113,15 @@ class Request:
             resume: do not look for bad images: leave out what the report names.
             verbose: 0 for silence.
         """
-        data = load(
-            self.data,
-            data_dir=self.data_dir,
-            validation=self.validation,
-            image_size=image_size or self.image_size,
-            seed=self.seed if self.split_seed is None else self.split_seed,
-            limit=self.limit,
-            download=download,
-        )
+        asked = {
+            "data_dir": self.data_dir,
+            "validation": self.validation,
+            "image_size": image_size or self.image_size,
+            "seed": self.seed if self.split_seed is None else self.split_seed,
+            "limit": self.limit,
+        }
+        with expecting("the data", asked):
+            data = load(self.data, **asked, download=download)
         if not resume:
             return looked_through(data, self.on_bad_image, out=out, verbose=verbose)
         if self.on_bad_image == ERROR:
@@ -297,7 +298,13 @@ def load_run_data(
         )
     changes = {"data_dir": data_dir, "limit": limit}
     changes = {key: value for key, value in changes.items() if value is not None}
-    data = load(**(source | changes)).with_preprocessing(read_preprocessing(folder))
+    try:
+        data = load(**(source | changes))
+    except UNEXPECTED as error:
+        raise ValueError(
+            f"{folder / RECORD} asks for data that cannot be loaded: {error}"
+        ) from error
+    data = data.with_preprocessing(read_preprocessing(folder))
     if stored_request(folder)["on_bad_image"] != ERROR:
         data = known(data, folder)
     if limit is None and data.fingerprint != fingerprint:
@@ -339,7 +346,7 @@ def load_trained(path: str | Path, kind: str = TRAINING) -> tuple[keras.Model, P
             f"There is no network {file}: the run has not "
             "finished an epoch, or not measured one yet"
         )
-    return keras.saving.load_model(file, compile=False), folder
+    return load_network(file), folder
 
 
 def _fresh(out: Path, asked: dict) -> Request:
@@ -389,17 +396,18 @@ def check_request(
         if not isinstance(asked[name], str):
             raise ValueError(f"`{name}` is a name. Received: {asked[name]!r}")
     request = kind(**asked)
-    check_seed(request.seed)
-    if request.split_seed is not None:
-        check_seed(request.split_seed)
-    check_choice("dtype", request.dtype, DTYPES)
-    check_choice("on_bad_image", request.on_bad_image, (ERROR, SKIP))
-    size, place = request.image_size, request.data_dir
-    return dataclasses.replace(
-        request,
-        image_size=None if size is None else tuple(size),
-        data_dir=None if place is None else str(Path(place).expanduser().resolve()),
-    )
+    with expecting("what is asked of the run", asked):
+        check_seed(request.seed)
+        if request.split_seed is not None:
+            check_seed(request.split_seed)
+        check_choice("dtype", request.dtype, DTYPES)
+        check_choice("on_bad_image", request.on_bad_image, (ERROR, SKIP))
+        size, place = request.image_size, request.data_dir
+        return dataclasses.replace(
+            request,
+            image_size=None if size is None else tuple(size),
+            data_dir=None if place is None else str(Path(place).expanduser().resolve()),
+        )
 
 
 def stored_request(folder: Path, kind: str = TRAINING, field: str = "model") -> dict:

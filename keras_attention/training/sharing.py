@@ -35,7 +35,7 @@ def shared(
         FileNotFoundError: there is no run to go on with.
         ValueError: as `distributed` and `synchronized_norms` do.
     """
-    last = read_run(out, kind)["sessions"][-1] if resume else {}
+    last = read_run(out, kind, ("sessions",))["sessions"][-1] if resume else {}
     if distribute is None and not distribution.is_active():
         distribute = last.get("distribute")
     batch_norm = batch_norm or last.get("batch_norm") or norms.SYNCHRONIZED
