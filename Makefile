@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-all browser bench chaos soak lint clean
+.PHONY: demo test test-all fuzz browser bench chaos soak lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -22,6 +22,14 @@ test: $(VENV)/.installed-test
 test-all: $(VENV)/.installed-test
 	KERAS_BACKEND=tensorflow $(PYTEST)
 	KERAS_BACKEND=jax $(PYTEST)
+
+# 10,000 inputs of the kind that a few are of in `make test`; minutes. FUZZ_SEED=1
+# draws others.
+FUZZ_OUTPUT ?= runs/fuzz.json
+fuzz: $(VENV)/.installed-test
+	mkdir -p $(dir $(FUZZ_OUTPUT))
+	KERAS_BACKEND=tensorflow FUZZ_EXAMPLES=10000 FUZZ_REPORT=$(FUZZ_OUTPUT) \
+		$(BIN)/python -m pytest tests/fuzz --durations=0
 
 # Debian's Chromium for tests/reports/test_browser.py, which is skipped without it.
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo -n)

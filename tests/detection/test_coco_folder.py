@@ -156,9 +156,7 @@ def test_what_contradicts_itself_is_refused(tmp_path, content, case):
 
 def test_a_truncated_file_is_refused(tmp_path, content):
     write(tmp_path, json.dumps(content)[:-30])
-    with pytest.raises(
-        ValueError, match="train2017.json is no JSON file.*to its end"
-    ):
+    with pytest.raises(ValueError, match="train2017.json is no JSON file.*to its end"):
         read_coco_folder(tmp_path, "train2017")
 
 
