@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import time
 
@@ -28,14 +29,27 @@ if "fail" in sys.argv:
 if "refuse" in sys.argv:
     sys.exit(2)
 (OUT / "run.json").touch()
+if "abort" in sys.argv:  # as JAX has it, when process 0 has gone
+    sys.exit(2) if OWN == "0" else os.abort()
+if "leave" in sys.argv:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    (OUT / f"left-{OWN}").write_text(str(child.pid))
+    sys.exit()
+if "hang-again" in sys.argv and "--resume" in sys.argv:
+    sys.argv.append("hang")
 if "hang" in sys.argv or (f"die-{OWN}" in sys.argv and "--resume" not in sys.argv):
     if "hang" not in sys.argv:
         os.kill(os.getpid(), signal.SIGKILL)
     (OUT / f"ready-{OWN}").touch()
     time.sleep(60)
 if "die" in sys.argv:
-    if "learn" in sys.argv and len(list(OUT.glob("*.keras"))) < 3:
-        (OUT / f"{time.time_ns()}.keras").touch()
+    number = len((OUT / "starts-0").read_text().splitlines())
+    if "learn" in sys.argv and number <= 3:
+        (OUT / "last.keras").touch()
+    if "half" in sys.argv:  # all that a run leaves that does not get on
+        (OUT / ".last.partial.keras").touch()
+        (OUT / "best.keras").touch()
+        (OUT / f"last.keras.damaged{number}").touch()
     os.kill(os.getpid(), signal.SIGKILL)
 if "die-1" in sys.argv and OWN == "0" and "--resume" not in sys.argv:
     time.sleep(60)  # as one that waits for the other

@@ -24,7 +24,7 @@ from keras_attention.training.launch.jobs import Job, free_port, program
 from keras_attention.training.launch.members import Place, say
 from keras_attention.training.launch.running import Runner
 
-SEED = "{seed}"
+SEED, STOP = "{seed}", "--stop"
 LOOPBACK = "127.0.0.1"
 
 
@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     if not command:
         parser.error("a command is needed, after --")
     try:
+        _refuse_stop_after(arguments, command)
         if arguments.seeds:
             return _seeds(arguments, command)
         return _hosts(arguments, command)
@@ -69,6 +70,16 @@ def _hosts(arguments: argparse.Namespace, command: list[str]) -> int:
     name = "the processes"
     job = Job(name, program(command), places, arguments.restarts)
     return Runner([job], 1).run()[name]
+
+
+def _refuse_stop_after(arguments: argparse.Namespace, command: list[str]) -> None:
+    """Raise ValueError for `--stop-after`, or an abbreviation, if starts may repeat."""
+    found = [word for word in command if word.startswith(STOP)]
+    if found and arguments.restarts:
+        raise ValueError(
+            f"{found[0]} would count its epochs anew at each start: say how long to "
+            "train with the recipe's --epochs, or do without starts (--restarts 0)"
+        )
 
 
 def _place(number: int, address: str, arguments: argparse.Namespace) -> Place:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
 import sys
 import time
@@ -12,6 +14,9 @@ from keras_attention.training.launch.members import Member, Place, ending, say
 
 PROGRAM, OUT, RESUME = "keras-attention", "--out", "--resume"
 RECORD = "run.json"
+# What a run goes on from. No others count as progress: `best.keras` is not gone on
+# from, and a run that dies while it saves leaves a half-written file.
+STATES = ("last.keras", "search.keras")
 # Exit statuses that a second start would not change: an error of the user's (of
 # arguments, data, the disk), and a stop that was asked for.
 FINAL = (2, 130)
@@ -50,17 +55,22 @@ class Job:
         self.began = 0.0
         self.seconds = 0.0
         self._tries = 0
+        self._newest = 0
+        self._died: float | None = None
 
     def start(self) -> None:
         """Start all processes.
 
         Raises:
-            OSError: there is no such program.
+            OSError: there is no such program, or no room for one more.
         """
         self.began = self.began or time.monotonic()
-        self._progress = self._checkpoints()
+        self._newest = max(self._newest, self._written())
         command = _resuming(self.command, self.out)
-        self.members = [Member(command, place) for place in self.places()]
+        self.members = []
+        for place in self.places():
+            # One by one: where a later one cannot start, those before can be ended.
+            self.members.append(Member(command, place))
 
     def send(self, number: int) -> None:
         """A signal to all; they are not started again."""
@@ -69,10 +79,9 @@ class Job:
             member.send(number)
 
     def kill(self) -> None:
-        """End all at once; they are not started again."""
+        """End all at once, and see to their output; they are not started again."""
         self.stopping = True
-        for member in self.members:
-            member.kill()
+        self._kill()
 
     def step(self) -> int | None:
         """See to the processes.
@@ -83,24 +92,40 @@ class Job:
         statuses = [member.status() for member in self.members]
         if not any(statuses):
             return None if None in statuses else self._end(0)
-        if self.stopping:
+        if self.stopping and self._died is None:
             return None if None in statuses else self._end(_first(statuses))
+        if None in statuses and not self._settled():
+            return None
         return self._after_death()
 
+    def _settled(self) -> bool:
+        """Whether the others of one that died have had their time to end, too.
+
+        Nothing sleeps meanwhile, so that signals are passed on.
+        """
+        self._died = self._died or time.monotonic()
+        return time.monotonic() - self._died >= SETTLING
+
     def _after_death(self) -> int | None:
-        time.sleep(SETTLING if None in [m.status() for m in self.members] else 0)
+        self._died = None
         ended = [(m.status(), m) for m in self.members if m.status()]
-        # A signal is rather the cause than what others make of it.
-        status, dead = min(ended, key=lambda pair: pair[0])
+        status, dead = min(ended, key=lambda pair: _consequence(pair[0]))
         final = [s for s, _ in ended if s in FINAL]
-        for member in self.members:
-            member.kill()
+        self._kill()
         if final and status >= 0:
             return self._end(final[0])
+        if self.stopping:
+            return self._end(status)
         return self._again(f"{dead.place.name} {ending(status)}", status)
 
+    def _kill(self) -> None:
+        for member in self.members:
+            member.send(signal.SIGKILL)
+        for member in self.members:
+            member.finish()
+
     def _again(self, what: str, status: int) -> int | None:
-        moved = self._checkpoints() != self._progress
+        moved = self._written() > self._newest
         self._tries = 1 if moved else self._tries + 1
         why = self._hopeless(status)
         if why:
@@ -133,11 +158,14 @@ class Job:
         # As shells have it for a death by signal.
         return 128 - status if status < 0 else status
 
-    def _checkpoints(self) -> dict[str, int]:
-        """When each checkpoint was written."""
-        if self.out is None:
-            return {}
-        return {str(p): p.stat().st_mtime_ns for p in self.out.glob("*.keras")}
+    def _written(self) -> int:
+        """When the newest state was written, in ns; 0 where there is none."""
+        newest = 0
+        for name in STATES if self.out is not None else ():
+            # Another host may put it aside just now.
+            with contextlib.suppress(OSError):
+                newest = max(newest, (self.out / name).stat().st_mtime_ns)
+        return newest
 
 
 def program(command: Sequence[str]) -> list[str]:
@@ -155,13 +183,14 @@ def free_port() -> int:
 
 
 def _out(command: list[str]) -> Path | None:
-    """The folder of the run: what follows `--out`."""
+    """The folder of the run: what follows the last `--out`, as `argparse` has it."""
+    out = None
     for number, word in enumerate(command):
         if word == OUT and number + 1 < len(command):
-            return Path(command[number + 1])
-        if word.startswith(f"{OUT}="):
-            return Path(word.removeprefix(f"{OUT}="))
-    return None
+            out = Path(command[number + 1])
+        elif word.startswith(f"{OUT}="):
+            out = Path(word.removeprefix(f"{OUT}="))
+    return out
 
 
 def _resuming(command: list[str], out: Path | None) -> list[str]:
@@ -171,6 +200,17 @@ def _resuming(command: list[str], out: Path | None) -> list[str]:
 
 def _begun(out: Path) -> bool:
     return (out / RECORD).exists()
+
+
+def _consequence(status: int) -> tuple[int, int]:
+    """A key: what is the least so is rather the cause than what others made of it.
+
+    A signal comes from outside, but for SIGABRT, with which JAX ends a process whose
+    peers have gone.
+    """
+    if status == -signal.SIGABRT:
+        return 2, status
+    return int(status > 0), status
 
 
 def _first(statuses: Sequence[int | None]) -> int:

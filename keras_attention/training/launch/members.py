@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +15,18 @@ from dataclasses import dataclass
 from typing import IO
 
 LOCK = threading.Lock()
+# Seconds for the last lines of a process that has ended.
+LAST_LINES = 5.0
+# Becomes the command, which Linux will send a SIGTERM when the launcher dies, however
+# it dies: a run that nobody watches any more saves its state and ends. It is a program
+# of its own, since the launcher has threads, and nothing of Python's is safe between
+# its fork and the start of a program. 1 is PR_SET_PDEATHSIG.
+LEASHED = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,8 @@ class Place:
 class Member:
     """A process in a session of its own: a terminal's signals reach the launcher alone.
 
+    On Linux it is sent a SIGTERM when the launcher dies; elsewhere it would go on.
+
     Args:
         command: program and arguments.
         place: its own.
@@ -44,14 +61,17 @@ class Member:
         self.place = place
         aside = place.prefix is not None
         self.process = subprocess.Popen(
-            command,
+            _leashed(command),
             env={**os.environ, **place.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if aside else None,
             stderr=subprocess.STDOUT if aside else None,
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._copy, args=(place.prefix,))
+        # A daemon: what the process started may hold the pipe open for ever.
+        self._reader = threading.Thread(
+            target=self._copy, args=(place.prefix,), daemon=True
+        )
         if aside:
             self._reader.start()
 
@@ -62,24 +82,30 @@ class Member:
     def send(self, number: int) -> None:
         """A signal, to it and what it started; nothing if it has ended."""
         if self.status() is None:
-            os.killpg(self.process.pid, number)
-
-    def kill(self) -> None:
-        """End it at once, and see to the rest of its output."""
-        self.send(signal.SIGKILL)
-        self.finish()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
 
     def finish(self) -> None:
         """Wait for its end, and its last line."""
         self.process.wait()
         if self.place.prefix is not None:
             # What it started may hold the pipe open.
-            self._reader.join(timeout=5)
+            self._reader.join(timeout=LAST_LINES)
 
     def _copy(self, prefix: str) -> None:
         with self.process.stdout as lines:
             for line in lines:
                 say(f"{prefix}{line.decode(errors='replace').rstrip()}")
+
+
+def _leashed(command: Sequence[str]) -> list[str]:
+    """The command, by way of `LEASHED` where the system can do that."""
+    if sys.platform != "linux":
+        return list(command)
+    if shutil.which(command[0]) is None:
+        raise FileNotFoundError(errno.ENOENT, "There is no such program", command[0])
+    launcher = str(os.getpid())
+    return [sys.executable, "-I", "-S", "-c", LEASHED, launcher, *command]
 
 
 def say(line: str, to: IO[str] | None = None) -> None:

@@ -18,7 +18,8 @@ class Runner:
     """Runs jobs until all are over.
 
     The first SIGTERM or Ctrl-C goes to all processes, which save their state; the
-    second one kills them. No further job is started then.
+    second one kills them. No further job is started then. Signals are passed on between
+    two looks at the jobs, never while one is started: then none is forgotten.
 
     Args:
         jobs: to run.
@@ -29,7 +30,8 @@ class Runner:
         self.waiting = list(jobs)
         self.at_once = at_once
         self.running: list[Job] = []
-        self.asked = 0
+        self.asked: list[int] = []
+        self._passed_on = 0
 
     def run(self) -> dict[str, int]:
         """Exit status by the name of a job; 130 for what was not started.
@@ -46,6 +48,7 @@ class Runner:
             while self.running or self.waiting:
                 self._start_next()
                 time.sleep(INTERVAL)
+                self._pass_on()
                 statuses |= self._look()
         finally:
             for job in self.running:
@@ -73,11 +76,16 @@ class Runner:
         return statuses
 
     def _ask(self, number: int, frame) -> None:
-        self.asked += 1
-        name = signal.Signals(number).name
-        if self.asked > 1:
-            say(f"launch: {name} again: killing all", sys.stderr)
-        else:
-            say(f"launch: {name}: all are asked to stop; again kills", sys.stderr)
-        for job in self.running:
-            job.kill() if self.asked > 1 else job.send(number)
+        self.asked.append(number)
+
+    def _pass_on(self) -> None:
+        while self._passed_on < len(self.asked):
+            number = self.asked[self._passed_on]
+            self._passed_on += 1
+            name = signal.Signals(number).name
+            if self._passed_on > 1:
+                say(f"launch: {name} again: killing all", sys.stderr)
+            else:
+                say(f"launch: {name}: all are asked to stop; again kills", sys.stderr)
+            for job in self.running:
+                job.kill() if self._passed_on > 1 else job.send(number)
