@@ -52,7 +52,13 @@ def read_limited(path: Path, most_bytes: int = MOST_JSON_BYTES) -> bytes:
     return contents
 
 
-def replace_file(path: Path, write: Callable[[Path], None], *, older: int = 0) -> None:
+# Of older files: a larger number is in a name that somebody else gave.
+MOST_OLDER = 999
+
+
+def replace_file(
+    path: Path, write: Callable[[Path], None], *, older: int | None = None
+) -> None:
     """Write a file aside, bring it to the disk, then put it in its place.
 
     Whoever reads `path`, even after a crash, finds the old file or the new one; with
@@ -63,16 +69,23 @@ def replace_file(path: Path, write: Callable[[Path], None], *, older: int = 0) -
         write: called with the path to write to, in the same folder, with the
             same suffix.
         older: of the files that were there before, how many to keep, as `x-1.keras`,
-            the newest of them, `x-2.keras`…
+            the newest of them, `x-2.keras`… More are removed. None: there are none.
+
+    Raises:
+        OSError: it cannot be written; the message names it.
     """
     aside = path.with_name(f".{path.stem}{PARTIAL}{path.suffix}")
     try:
         write(aside)
         _to_disk(aside)
-        if older:
+        if older is not None:
             _make_room(path, older)
         os.replace(aside, path)
         _to_disk(path.parent)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
 
@@ -85,7 +98,7 @@ def generations(path: Path) -> list[Path]:
     older = {}
     for found in path.parent.glob(f"{path.stem}-*{path.suffix}"):
         number = found.stem.removeprefix(f"{path.stem}-")
-        if number.isdecimal():
+        if number.isdecimal() and 1 <= int(number) <= MOST_OLDER:
             older[int(number)] = found
     return [*([path] if path.exists() else []), *(older[n] for n in sorted(older))]
 
@@ -101,8 +114,9 @@ def _make_room(path: Path, older: int) -> None:
         newer = _older(path, number - 1) if number > 1 else path
         if newer.exists():
             os.replace(newer, _older(path, number))
-    for forgotten in generations(path)[older:]:
-        forgotten.unlink()
+    for forgotten in generations(path):
+        if forgotten != path and int(forgotten.stem.rpartition("-")[2]) > older:
+            forgotten.unlink()
 
 
 def _older(path: Path, number: int) -> Path:

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 from keras_attention.cli import (
     benchmark,
@@ -49,6 +50,8 @@ COMMANDS = (
 )
 USER_ERRORS = (ValueError, ImportError, OSError, FloatingPointError, MemoryError)
 FAILED = 2
+# Of a run, in its folder; importing the module that writes it would import Keras.
+RECORD = "run.json"
 INTERRUPTED = 130
 
 
@@ -60,8 +63,8 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 2 for an error of the user's, which is printed to
-        standard error in one line. After Ctrl-C or SIGTERM 0, if the command can go on
-        with what it has done, and 130 if it cannot.
+        standard error in one line. After Ctrl-C or SIGTERM 0, if `--resume` can go on
+        with what is done, and 130 if there is nothing to go on with.
     """
     argv = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(argv)
@@ -71,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt as stopped:  # a run that saved its state says so
         said = str(stopped) or "Interrupted"
         print(f"\n{said}. {_remedy(arguments, argv)}", file=sys.stderr)
-        return 0 if hasattr(arguments, "go_on") else INTERRUPTED
+        return 0 if _begun(arguments) else INTERRUPTED
     except USER_ERRORS as error:
         if arguments.debug:
             raise
@@ -97,13 +100,22 @@ def _one_line(error: Exception) -> str:
 
 
 def _remedy(arguments: argparse.Namespace, argv: list[str]) -> str:
-    if not hasattr(arguments, "go_on"):
+    if not _begun(arguments):
         return "Nothing was changed."
     words = [*arguments.command.split(), "--out", arguments.out]
     if arguments.repeat:  # the folder does not say what is to be done
         words = [word for word in argv if word != "--resume"]
     command = shlex.join(["keras-attention", *words, "--resume"])
     return f"Go on {arguments.go_on}: {command}"
+
+
+def _begun(arguments: argparse.Namespace) -> bool:
+    """Whether there is something to go on with."""
+    if not hasattr(arguments, "go_on"):
+        return False
+    out = Path(arguments.out)
+    # A comparison or a study has the records of its runs in folders below.
+    return out.is_dir() if arguments.repeat else (out / RECORD).exists()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -25,6 +25,7 @@ from keras_attention.training.checkpoint import (
     LAST,
     STEPS_BETWEEN,
     Checkpoint,
+    FolderKeeper,
     resume_state,
 )
 from keras_attention.training.distribution import (
@@ -35,11 +36,11 @@ from keras_attention.training.distribution import (
     part,
     replicas,
 )
-from keras_attention.training.divergence import diverged, find_divergence
+from keras_attention.training.divergence import explained
 from keras_attention.training.interruption import stop_signals
 from keras_attention.training.memory import explaining_memory
 from keras_attention.training.optimizer import SGDL2
-from keras_attention.training.run_folder import Remembered, open_run
+from keras_attention.training.run_folder import Remembered, alone_in, open_run
 from keras_attention.training.schedules import learning_rate_schedule
 
 KIND = "detection"
@@ -162,7 +163,11 @@ def fit(
     def batches(epoch: int, step: int):
         return _batches(images, recipe, seed, epoch, step)
 
-    with stop_signals() as asked, explaining_memory(recipe.batch_size):
+    with (
+        alone_in(out),
+        stop_signals() as asked,
+        explaining_memory(recipe.batch_size),
+    ):
         checkpoint = Checkpoint(
             out,
             "loss" if validation is None else BEST,
@@ -175,6 +180,7 @@ def fit(
             highest=validation is not None,
         )
         told = [
+            FolderKeeper(checkpoint),
             *([ProgressBar(out / history.FILE)] if verbose else []),
             *_measured(
                 stepper, validation, recipe, evaluate_every, verbose, checkpoint
@@ -187,10 +193,14 @@ def fit(
         try:
             _train(stepper, batches, range(done, stop), steps, state, recipe, told)
         except FloatingPointError as error:
-            good = resume_state(model, out)
-            again = _steps(stepper, batches(good["epoch"], good["step"]))
-            found = find_divergence(model, again)
-            raise diverged(error, found, out / LAST) from error
+
+            def again():
+                reached = state["epoch"] * steps + state["step"]
+                good = resume_state(model, out)
+                found = _steps(stepper, batches(good["epoch"], good["step"]))
+                return found, reached - good["epoch"] * steps - good["step"]
+
+            raise explained(error, out / LAST, model, again, asked, verbose) from error
     return history.read(out / history.FILE)
 
 

@@ -26,7 +26,7 @@ from keras_attention.training.files import replace_file, write_json
 from keras_attention.training.interruption import Interrupted, StopRequest
 from keras_attention.training.norms import unsynchronized
 from keras_attention.training.processes import any_process
-from keras_attention.training.run_folder import Remembered, deleted, versions
+from keras_attention.training.run_folder import Remembered, versions
 from keras_attention.weights import whole_networks
 from keras_attention.weights.checking import check_zip
 
@@ -168,13 +168,17 @@ class Checkpoint(keras.callbacks.Callback):
         best = self.state["best"]
         return best is None or (value > best if self.highest else value < best)
 
+    def keep_folder(self) -> None:
+        """Make the folder anew if it was deleted; the best network in it is lost."""
+        if any_process(is_chief() and self.remembered.make_anew()):
+            self.state |= {"best": None, "best_epoch": None}
+
     def _save(self, best: bool = False) -> None:
         self._check_finite()
+        self.keep_folder()
         try:
             self._write(best)
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and not self.folder.exists():
-                self._rescue()
             raise unwritten(self.folder / LAST, self._place(), error) from error
 
     def _write(self, best: bool) -> None:
@@ -185,13 +189,6 @@ class Checkpoint(keras.callbacks.Callback):
         if is_chief():
             shown = {key: self.state[key] for key in FRESH} | {"monitor": self.monitor}
             write_json(self.folder / "state.json", shown)
-
-    def _rescue(self) -> None:
-        """Make a folder that was deleted anew, with all that is known."""
-        self.remembered.make_anew()
-        self.state |= {"best": None, "best_epoch": None}  # which is lost
-        self._write(best=False)
-        raise deleted(self.folder, self._place())
 
     def _check_finite(self) -> None:
         wrong = not_finite(self.model)
@@ -210,6 +207,23 @@ class Checkpoint(keras.callbacks.Callback):
         return f"after step {step} of {self.steps} of epoch {epoch + 1}"
 
 
+class FolderKeeper(keras.callbacks.Callback):
+    """Sees to it, before an epoch's logs are written, that there is a folder for them.
+
+    Must be the first callback.
+
+    Args:
+        checkpoint: the last one.
+    """
+
+    def __init__(self, checkpoint: Checkpoint):
+        super().__init__()
+        self.checkpoint = checkpoint
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.checkpoint.keep_folder()
+
+
 def not_finite(model: keras.Model) -> list[str]:
     """Paths of the weights that hold a NaN or an infinity, in the model's order."""
     return [
@@ -224,7 +238,7 @@ def save_network(model: keras.Model, path: Path) -> None:
 
 
 def _write_together(
-    path: Path, write: Callable[[Path], None], *, older: int = 0
+    path: Path, write: Callable[[Path], None], *, older: int | None = None
 ) -> None:
     """Write a file in all processes, of which the first keeps it.
 
@@ -238,7 +252,9 @@ def _write_together(
         write(Path(aside) / path.name)
 
 
-def save_state(model: keras.Model, path: Path, state: dict, *, older: int = 0) -> None:
+def save_state(
+    model: keras.Model, path: Path, state: dict, *, older: int | None = None
+) -> None:
     """Write all that `restore` brings back, whole or not at all.
 
     Args:
@@ -380,6 +396,8 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the machine's fault: the file may be whole
         said = f"{type(error).__name__}: {error}"
         raise ValueError(f"{path} holds no run to go on with: {said}") from error
 

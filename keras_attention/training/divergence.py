@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attention.training.checkpoint import not_finite
+from keras_attention.training.interruption import StopRequest
 
 
 def find_divergence(
@@ -45,13 +47,40 @@ def training_steps(model: keras.Model, batches: tf.data.Dataset) -> Iterator:
         yield model.train_on_batch(images, labels, return_dict=True)["loss"], images
 
 
-def diverged(
-    error: FloatingPointError, found: str | None, checkpoint: Path
+def explained(
+    error: FloatingPointError,
+    checkpoint: Path,
+    model: keras.Model,
+    again: Callable[[], tuple[Iterator, int]] | None,
+    stop: StopRequest,
+    verbose: int | str = 0,
 ) -> FloatingPointError:
-    """The error with what `find_divergence` found, and what to do."""
-    first = f"The first value that is not finite is {found}. " if found else ""
+    """The error with the layer in which it began, and what to do.
+
+    Args:
+        error: what a run has ended with.
+        checkpoint: the last one.
+        model: what diverged.
+        again: goes back to the checkpoint, and gives the steps from there as
+            `find_divergence` takes them, and how many led to the error. None where
+            they cannot be done again.
+        stop: whether the run is asked to stop, which ends the search, too.
+        verbose: whether to tell that steps are done again.
+    """
+    said = ""
+    if again is not None:
+        if verbose:
+            print(f"\n{error}. Going back to find out where it began", flush=True)
+        try:
+            steps, count = again()
+            asked = itertools.takewhile(lambda _: not stop, steps)
+            found = find_divergence(model, itertools.islice(asked, count))
+            first = f"The first value that is not finite is {found}. "
+            said = first if found else f"It did not come again in {count} steps. "
+        except Exception as other:  # whatever it is, it must not hide the first one
+            said = f"Where it began is not known ({type(other).__name__}: {other}). "
     return FloatingPointError(
-        f"{error}. {first}Try a lower learning rate. {checkpoint}, of before that, is "
+        f"{error}. {said}Try a lower learning rate. {checkpoint}, of before that, is "
         "untouched"
     )
 

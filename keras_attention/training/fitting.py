@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -13,12 +14,13 @@ from keras_attention.data import ImageData, naming_corrupt_files
 from keras_attention.data.mixing import mixed, one_hot
 from keras_attention.layers.checks import positive_integer
 from keras_attention.training import history
-from keras_attention.training.averaging import AveragedEvaluation
+from keras_attention.training.averaging import AveragedEvaluation, take_averages
 from keras_attention.training.checkpoint import (
     KEPT,
     LAST,
     STEPS_BETWEEN,
     Checkpoint,
+    FolderKeeper,
     resume_state,
 )
 from keras_attention.training.compilation import compile
@@ -32,18 +34,14 @@ from keras_attention.training.distribution import (
     part,
     replicas,
 )
-from keras_attention.training.divergence import (
-    diverged,
-    find_divergence,
-    training_steps,
-)
+from keras_attention.training.divergence import explained, training_steps
 from keras_attention.training.epochs import Epochs
 from keras_attention.training.interruption import stop_signals
 from keras_attention.training.memory import explaining_memory
 from keras_attention.training.norms import SYNCHRONIZED, synchronized_norms
 from keras_attention.training.processes import wait_for_all
 from keras_attention.training.recipes import Recipe
-from keras_attention.training.run_folder import Remembered, open_run
+from keras_attention.training.run_folder import Remembered, alone_in, open_run
 
 
 def fit(
@@ -152,6 +150,7 @@ def fit(
     if done == recipe.epochs:
         if verbose:
             print(f"{out} has all of its {recipe.epochs} epochs already")
+        take_averages(model)
         return history.read(out / history.FILE)
     stop_epoch = recipe.epochs if stop_after is None else done + stop_after
 
@@ -161,6 +160,7 @@ def fit(
     if verbose and is_active():
         print(describe_sharing(recipe.batch_size))
     with (
+        alone_in(out) if is_chief() else contextlib.nullcontext(),
         synchronized_norms(model, batch_norm),
         stop_signals() as stop,
         naming_corrupt_files(data),
@@ -181,13 +181,28 @@ def fit(
             training,
             _validation(data, recipe),
             steps,
-            [*_logs(out, recipe, state), *callbacks, checkpoint],
+            [
+                FolderKeeper(checkpoint),
+                *_logs(out, recipe, state),
+                *callbacks,
+                checkpoint,
+            ],
             verbose,
         )
         try:
             epochs.train(done, state["step"], min(stop_epoch, recipe.epochs))
         except FloatingPointError as error:
-            raise _explained(error, model, out, training, verbose) from error
+
+            def again():
+                reached = state["epoch"] * steps + state["step"]
+                good = resume_state(model, out)
+                batches = training(good["epoch"], good["step"])
+                done = good["epoch"] * steps + good["step"]
+                return training_steps(model, batches), reached - done
+
+            # Of several processes none has all images.
+            again = again if part().of == 1 else None
+            raise explained(error, out / LAST, model, again, stop, verbose) from error
     wait_for_all("the history is written")
     return history.read(out / history.FILE)
 
@@ -226,19 +241,6 @@ def describe(model: keras.Model) -> dict:
 def tensorboard_missing() -> bool:
     """Whether TensorBoard is not installed, so that its logs are off."""
     return importlib.util.find_spec("tensorboard") is None
-
-
-def _explained(
-    error: FloatingPointError, model: keras.Model, out: Path, training, verbose
-) -> FloatingPointError:
-    """The error, with the layer in which it began: what came before is done again."""
-    if part().of > 1:  # none of which has all images
-        return diverged(error, None, out / LAST)
-    good = resume_state(model, out)
-    if verbose:
-        print(f"\n{error}. Going back to find out where it began", flush=True)
-    steps = training_steps(model, training(good["epoch"], good["step"]))
-    return diverged(error, find_divergence(model, steps), out / LAST)
 
 
 def _training(data: ImageData, recipe: Recipe, seed: int, epoch: int, step: int):

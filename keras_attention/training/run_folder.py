@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import platform
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -54,13 +58,16 @@ def open_run(
     Raises:
         FileExistsError: there is a run and `resume` is False.
         FileNotFoundError: there is none and `resume` is True.
-        ValueError: the run is of another kind, or was started with other values,
-            which the message names.
+        ValueError: another process goes on with it, it is of another kind, or was
+            started with other values, which the message names.
     """
     if resume:
         record = read_run(folder, kind, ("sessions",))
         refuse_differences(folder, {key: record.get(key) for key in fixed}, fixed)
         sessions = record["sessions"]
+        if is_chief():
+            with alone_in(folder):  # before anything in it is touched
+                pass
     else:
         refuse_existing(folder)
         sessions = []
@@ -96,21 +103,54 @@ class Remembered:
             if path.exists():
                 self.logs[name] = path.read_text(encoding="utf-8")
 
-    def make_anew(self) -> None:
-        """Make the folder, with the record and the logs."""
-        self.folder.mkdir(parents=True)
+    def make_anew(self) -> bool:
+        """If the folder was deleted, make it, with the record and the logs.
+
+        To be called before anything is written there.
+
+        Returns:
+            Whether it was. Standard error says so.
+        """
+        if (self.folder / RECORD).exists():
+            return False
+        self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / RECORD, self.record)
         for name, text in self.logs.items():
             if text:
                 write_text(self.folder / name, text)
+        print(
+            f"\n{self.folder} was deleted while the run went on. It is made anew, with "
+            f"its record and {', '.join(self.logs)}; what else it had is lost. The run "
+            "goes on, and its next checkpoint will be there",
+            file=sys.stderr,
+        )
+        return True
 
 
-def deleted(folder: Path, place: str) -> FileNotFoundError:
-    """What to say where a run's folder was deleted and is made anew."""
-    return FileNotFoundError(
-        f"{folder} was deleted while the run went on. It is made anew, with the state "
-        f"{place}, and the run can go on from there; what else it had is lost"
-    )
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Within the block no other session may use the folder of a run.
+
+    The system forgets it when the process ends, however that is.
+
+    Raises:
+        ValueError: another one does.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ValueError(
+            f"Another process goes on with the run in {folder}: wait for its end, or "
+            "stop it (SIGTERM, which saves its state)"
+        ) from None
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def refuse_existing(folder: Path) -> None:

@@ -74,7 +74,7 @@ def save(
     optimizers: Sequence[keras.optimizers.Optimizer],
     progress: Progress,
     *,
-    older: int = 0,
+    older: int | None = None,
 ) -> None:
     """Write an ordinary Keras file that also holds what Keras leaves out.
 

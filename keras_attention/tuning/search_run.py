@@ -14,9 +14,9 @@ import keras
 from keras_attention.timing import duration
 from keras_attention.training import history
 from keras_attention.training.checkpoint import newest_whole, not_finite, unwritten
-from keras_attention.training.divergence import diverged, find_divergence
+from keras_attention.training.divergence import explained
 from keras_attention.training.interruption import Interrupted, stop_signals
-from keras_attention.training.run_folder import Remembered, deleted
+from keras_attention.training.run_folder import Remembered, alone_in
 from keras_attention.tuning.genotype import Genotype, derive
 from keras_attention.tuning.rounds import Rounds
 from keras_attention.tuning.schedule import SearchSchedule
@@ -84,12 +84,12 @@ class SearchRun:
         if done == epochs and self.verbose:
             print(f"{self.out} has all of its {epochs} epochs already")
         rounds = self.rounds(progress.step)
-        with stop_signals() as self._stop:
+        with alone_in(self.out), stop_signals() as self._stop:
             try:
                 for epoch in range(done, stop):
                     self._epoch(epoch, rounds, progress)
             except FloatingPointError as error:
-                raise self._explained(error) from error
+                raise self._explained(error, progress.step) from error
 
     def _restored(self) -> Progress | None:
         def read(path):
@@ -132,14 +132,11 @@ class SearchRun:
         older = self.keep - 1
         path = self.out / CHECKPOINT
         place = f"after step {progress.step}"
+        self.remembered.make_anew()
         try:
             save(path, self.model, self.optimizers, progress, older=older)
         except OSError as error:
-            if not isinstance(error, FileNotFoundError) or self.out.exists():
-                raise unwritten(path, place, error) from error
-            self.remembered.make_anew()
-            save(path, self.model, self.optimizers, progress, older=older)
-            raise deleted(self.out, place) from error
+            raise unwritten(path, place, error) from error
 
     def _stop_if_asked(self, progress: Progress) -> None:
         if self._stop:
@@ -154,13 +151,15 @@ class SearchRun:
         if wrong:
             raise FloatingPointError(f"After step {progress.step}: {wrong}")
 
-    def _explained(self, error: FloatingPointError) -> FloatingPointError:
-        progress = self._restored()
-        images = self.images(progress.step) if self.images else itertools.repeat(None)
-        steps = zip(map(_sum, self.rounds(progress.step)), images, strict=False)
-        return diverged(
-            error, find_divergence(self.model, steps), self.out / CHECKPOINT
-        )
+    def _explained(self, error: FloatingPointError, reached: int) -> FloatingPointError:
+        def again():
+            good = self._restored().step
+            images = self.images(good) if self.images else itertools.repeat(None)
+            steps = zip(map(_sum, self.rounds(good)), images, strict=False)
+            return steps, reached - good
+
+        path = self.out / CHECKPOINT
+        return explained(error, path, self.model, again, self._stop, self.verbose)
 
     def _log(self, epoch: int, progress: Progress) -> None:
         self._check_finite(progress)
@@ -169,6 +168,7 @@ class SearchRun:
         rates = self.schedule.learning_rates(self.steps_per_epoch)
         rate = float(keras.ops.convert_to_numpy(rates(progress.step - 1)))
         row = history_row(epoch, means, rate, progress.seconds)
+        self.remembered.make_anew()
         history.append_rows(self.out / history.FILE, [row])
         history.append_rows(self.out / ALPHA_FILE, architecture_rows(epoch, self.model))
         self.remembered.look()

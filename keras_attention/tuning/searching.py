@@ -19,6 +19,7 @@ from keras_attention.training.distribution import (
     describe_sharing,
     is_active,
 )
+from keras_attention.training.memory import explaining_memory
 from keras_attention.training.norms import synchronized_norms
 from keras_attention.training.run_folder import (
     Remembered,
@@ -182,7 +183,11 @@ def _search(
         print(f"{data}; of train {len(parts[1].train):,} for α")
         if is_active():
             print(describe_sharing(request.batch_size))
-    with naming_corrupt_files(data), synchronized_norms(model, batch_norm):
+    with (
+        naming_corrupt_files(data),
+        synchronized_norms(model, batch_norm),
+        explaining_memory(request.batch_size),
+    ):
         run.go(stop_after)
     _draw(out)
     return run.genotype()

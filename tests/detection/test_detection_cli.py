@@ -199,6 +199,8 @@ def test_an_interruption_says_how_to_go_on(data, capsys, tmp_path, monkeypatch):
 
     monkeypatch.setattr(runs, "train", interrupted)
     out = tmp_path / "my run"
+    out.mkdir()
+    (out / "run.json").touch()
     status, _, error = run(capsys, *TRAIN, "--data", data, "--out", out)
     assert status == 0
     assert f"keras-attention detect train --out '{out}' --resume" in error

@@ -16,7 +16,7 @@ import pytest
 
 from keras_attention import training
 from keras_attention.data import Augmentation
-from keras_attention.files import generations
+from keras_attention.files import generations, replace_file
 from keras_attention.training import interruption
 from tests.training.conftest import values
 
@@ -104,7 +104,11 @@ def assert_goes_on(make, data, out, straight):
     for variable in rest.variables:  # all must come from the files
         variable.assign(values(variable) + np.ones((), variable.dtype))
     rows = fit(rest, data, out, resume=True)
-    for found, wanted in zip(state_of(rest), straight["state"], strict=True):
+    assert_same(state_of(rest), rows, straight)
+
+
+def assert_same(state, rows, straight):
+    for found, wanted in zip(state, straight["state"], strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-6)
     for found, wanted in zip(rows, straight["history"], strict=True):
         for name in set(wanted) - {"seconds"}:
@@ -256,15 +260,17 @@ def test_a_folder_that_cannot_be_written_to(make, digits, open_folder, straight)
     assert_goes_on(make, digits, out, straight)
 
 
-def test_a_folder_that_is_deleted_is_made_anew(make, digits, tmp_path, straight):
-    out = tmp_path / "a"
-    with pytest.raises(OSError, match="deleted.*after step 4 of 5 of epoch 2"):
-        fit(
-            make(),
-            digits,
-            out,
-            callbacks=[At(lambda: shutil.rmtree(out), batch=2)],
-        )
+@pytest.mark.parametrize("every", [2, 500])
+def test_a_folder_that_is_deleted_is_made_anew(
+    every, make, digits, tmp_path, straight, capsys
+):
+    """Before the logs or a checkpoint are the first to be written there."""
+    out, model = tmp_path / "a", make()
+    delete = At(lambda: shutil.rmtree(out), batch=2)
+    rows = fit(model, digits, out, callbacks=[delete], checkpoint_steps=every)
+    assert_same(state_of(model), rows, straight)
+    assert f"{out} was deleted while the run went on" in capsys.readouterr().err
+    assert {"last.keras", "best.keras"} <= {path.name for path in out.iterdir()}
     assert_goes_on(make, digits, out, straight)
 
 
@@ -333,6 +339,34 @@ with module.stop_signals() as stop:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(60)
 """
+
+
+def test_two_sessions_in_one_folder_are_refused(make, digits, tmp_path):
+    def second():
+        with pytest.raises(ValueError, match="Another process goes on"):
+            fit(make(), digits, tmp_path / "a", resume=True)
+
+    fit(make(), digits, tmp_path / "a", callbacks=[At(second, batch=2)])
+
+
+def test_copies_that_somebody_named_are_left_alone(tmp_path):
+    path, copy = tmp_path / LAST, tmp_path / "last-2026.keras"
+    copy.write_text("mine")
+    for number in range(5):
+        replace_file(path, lambda aside, n=number: aside.write_text(str(n)), older=2)
+    found = [each.read_text() for each in generations(path)]
+    assert found == ["4", "3", "2"]
+    replace_file(path, lambda aside: aside.write_text("5"), older=0)
+    assert generations(path) == [path] and copy.read_text() == "mine"
+
+
+def test_a_signal_that_came_too_late_is_not_lost(ctrl_c):
+    with (
+        pytest.raises(interruption.Interrupted, match="when all was done"),
+        interruption.stop_signals(),
+    ):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # as a cluster does, within a second
 
 
 def test_a_second_signal_ends_at_once():
