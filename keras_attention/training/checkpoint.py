@@ -25,7 +25,7 @@ from keras_attention.training.distribution import is_chief
 from keras_attention.training.files import replace_file, write_json
 from keras_attention.training.interruption import Interrupted, StopRequest
 from keras_attention.training.norms import unsynchronized
-from keras_attention.training.processes import any_process
+from keras_attention.training.processes import any_process, failing_together
 from keras_attention.training.run_folder import Remembered, versions
 from keras_attention.weights import whole_networks
 from keras_attention.weights.checking import check_zip
@@ -186,9 +186,10 @@ class Checkpoint(keras.callbacks.Callback):
             with averaged(self.model):
                 save_network(self.model, self.folder / BEST)
         save_state(self.model, self.folder / LAST, self.state, older=self.kept - 1)
-        if is_chief():
-            shown = {key: self.state[key] for key in FRESH} | {"monitor": self.monitor}
-            write_json(self.folder / "state.json", shown)
+        shown = {key: self.state[key] for key in FRESH} | {"monitor": self.monitor}
+        with failing_together("write state.json"):
+            if is_chief():
+                write_json(self.folder / "state.json", shown)
 
     def _check_finite(self) -> None:
         wrong = not_finite(self.model)
@@ -245,11 +246,12 @@ def _write_together(
     Keras computes the learning rate while it saves, and what is computed of variables
     that processes share is computed in all of them, or none goes on.
     """
-    if is_chief():
-        replace_file(path, write, older=older)
-        return
-    with tempfile.TemporaryDirectory() as aside:
-        write(Path(aside) / path.name)
+    with failing_together(f"write {path}"):
+        if is_chief():
+            replace_file(path, write, older=older)
+            return
+        with tempfile.TemporaryDirectory() as aside:
+            write(Path(aside) / path.name)
 
 
 def save_state(

@@ -39,7 +39,7 @@ from keras_attention.training.epochs import Epochs
 from keras_attention.training.interruption import stop_signals
 from keras_attention.training.memory import explaining_memory
 from keras_attention.training.norms import SYNCHRONIZED, synchronized_norms
-from keras_attention.training.processes import wait_for_all
+from keras_attention.training.processes import check_same, wait_for_all
 from keras_attention.training.recipes import Recipe
 from keras_attention.training.run_folder import Remembered, alone_in, open_run
 
@@ -143,6 +143,8 @@ def fit(
     options = {"distribute": asked_for(), "batch_norm": batch_norm}
     record = open_run(out, fixed, command=command, resume=resume, options=options)
     state = resume_state(model, out)
+    reached = {key: state[key] for key in ("epoch", "step")}
+    check_same("what they go on with", reached | {"images": data.fingerprint})
     wait_for_all("the state is read")
     if is_chief():
         history.forget_after(out / history.FILE, state["epoch"])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import sys
+from collections.abc import Iterator
 
 import keras
 
@@ -32,6 +36,7 @@ def join() -> None:
             f"{', '.join(missing)}. `python -m keras_attention.training.launch` starts "
             "processes with them; with distribute='none' this process goes alone"
         )
+    _keep_signal_handlers()
     try:
         keras.distribution.initialize()
     except RuntimeError as error:
@@ -39,6 +44,19 @@ def join() -> None:
             f"Process {os.environ[OWN]} of {os.environ[NUMBER]} cannot join the others "
             f"at {os.environ[ADDRESSES]}: {error}"
         ) from error
+
+
+def _keep_signal_handlers() -> None:
+    """Leave SIGTERM to the handlers of Python, which save the state of a run.
+
+    JAX's preemption service would take it from them, and nothing here asks that one:
+    a SIGTERM would be lost.
+    """
+    import jax
+
+    # A JAX without the setting has no such service.
+    if hasattr(jax.config, "jax_enable_preemption_service"):
+        jax.config.update("jax_enable_preemption_service", False)
 
 
 def number_of_processes() -> int:
@@ -69,9 +87,88 @@ def wait_for_all(name: str) -> None:
 
 def any_process(flag: bool) -> bool:
     """Whether it holds in any process. All must ask, at the same step."""
+    return any(_of_all(flag))
+
+
+@contextlib.contextmanager
+def failing_together(what: str) -> Iterator[None]:
+    """A block that fails in all processes where it fails in one.
+
+    All must enter it. Else those that go on would wait for ever for the one that left.
+
+    Args:
+        what: of the block, after "cannot".
+
+    Raises:
+        OSError: the block failed in other processes alone.
+    """
+    error = None
+    try:
+        yield
+    except Exception as own:
+        error = own
+    failed = [number for number, flag in enumerate(_of_all(error is not None)) if flag]
+    if error is not None:
+        raise error
+    if failed:
+        names = ", ".join(f"process {number}" for number in failed)
+        raise OSError(f"{names} cannot {what}: its output says why")
+
+
+def check_same(what: str, value) -> None:
+    """Raise ValueError in all processes unless they have the same.
+
+    Args:
+        what: for people.
+        value: of this process, JSON types.
+    """
     if number_of_processes() == 1:
-        return flag
+        return
+    found = _texts_of_all(json.dumps(value, sort_keys=True))
+    other = next((n for n, text in enumerate(found) if text != found[0]), None)
+    if other is not None:
+        raise ValueError(
+            f"The processes differ in {what}: {found[0]} in process 0, {found[other]} "
+            f"in process {other}. All must see the same files, and be given the same "
+            "arguments"
+        )
+
+
+def leave(status: int) -> None:
+    """End this process at once after an error, if it trains with others.
+
+    Python's own end would wait for them, minutes long, while they wait for it. Alone it
+    does nothing.
+    """
+    if number_of_processes() == 1:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit(status)
+
+
+def _of_all(value) -> list:
+    """A number or flag of each process. All must ask."""
+    if number_of_processes() == 1:
+        return [value]
     import numpy as np
     from jax.experimental import multihost_utils
 
-    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+    return multihost_utils.process_allgather(np.array(value)).tolist()
+
+
+def _texts_of_all(text: str) -> list[str]:
+    """A text of each process. All must ask."""
+    import numpy as np
+    from jax.experimental import multihost_utils
+
+    own = text.encode()
+    sizes = _of_all(len(own))
+    row = np.zeros(max(sizes), np.uint8)
+    row[: len(own)] = np.frombuffer(own, np.uint8)
+    rows = multihost_utils.process_allgather(row)
+    return [
+        bytes(row[:size]).decode()
+        for row, size in zip(np.asarray(rows), sizes, strict=True)
+    ]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -100,3 +101,23 @@ def test_two_processes_are_one_device_though_one_is_killed(
     assert [each["distribute"] for each in record["sessions"]] == ["hosts"] * 2
     files = {path.name for path in one.iterdir()} - {"tensorboard"}
     assert {path.name for path in out.iterdir()} == files
+
+
+@pytest.mark.skipif(not ON_JAX, reason="several processes are for JAX")
+def test_an_error_in_one_process_ends_all(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("PYTHONPATH", PATHS)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    command = [sys.executable, str(HERE / "failing.py"), "--out", str(tmp_path)]
+    began = time.monotonic()
+    assert main(["--processes", "2", "--", *command]) == 2
+    assert time.monotonic() - began < 100  # JAX alone would wait for 300 s
+    shown = capfd.readouterr()
+    lines = [*shown.err.splitlines(), *shown.out.splitlines()]
+    differ = "other ValueError: The processes differ in x: "
+    differ += '{"step": 3} in process 0, {"step": 40} in process 1. All must'
+    for own, written in (
+        ("", "write OSError: [Errno 28] No space left on device"),
+        ("[1] ", f"write OSError: process 0 cannot write {tmp_path / 'x.keras'}: its"),
+    ):
+        for wanted in ("signals 1", "same nothing", differ, written):
+            assert any(line.startswith(own + wanted) for line in lines), wanted
