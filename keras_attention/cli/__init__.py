@@ -79,7 +79,15 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.debug:
             raise
         print(f"keras-attention: error: {_one_line(error)}", file=sys.stderr)
+        _leave_others(FAILED)
         return FAILED
+
+
+def _leave_others(status: int) -> None:
+    """End at once where other processes, which this one trained with, would wait."""
+    processes = sys.modules.get("keras_attention.training.processes")
+    if processes is not None:  # else none were joined, and Keras is not imported
+        processes.leave(status)
 
 
 @contextlib.contextmanager

@@ -170,7 +170,9 @@ class Checkpoint(keras.callbacks.Callback):
 
     def keep_folder(self) -> None:
         """Make the folder anew if it was deleted; the best network in it is lost."""
-        if any_process(is_chief() and self.remembered.make_anew()):
+        with failing_together("make the folder anew"):
+            deleted = is_chief() and self.remembered.make_anew()
+        if any_process(deleted):
             self.state |= {"best": None, "best_epoch": None}
 
     def _save(self, best: bool = False) -> None:
