@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_attention.data import ImageData, naming_corrupt_files
+from keras_attention.files import generations
 from keras_attention.layers.checks import positive_integer
 from keras_attention.training import history
 from keras_attention.training.checkpoint import KEPT, STEPS_BETWEEN
@@ -213,11 +214,12 @@ def load_supernet(folder: str | Path) -> tuple[keras.Model, SearchSpace]:
     """
     request = read_search(folder)
     path = Path(folder) / CHECKPOINT
-    if not path.exists():
+    found = generations(path)
+    if not found:
         raise FileNotFoundError(
             f"There is no supernet {path}: the search has no checkpoint yet"
         )
-    return load_network(path), request.search_space()
+    return load_network(found[0]), request.search_space()
 
 
 def _fresh(out: Path, asked: dict) -> SearchRequest:
