@@ -6,6 +6,7 @@ Files are read as they are, without the package that wrote them.
 import csv
 import io
 import json
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,6 +20,10 @@ OWN = ("seconds", "sessions", "versions", "logs")
 UNNAMED = ("tensorboard",)
 UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 HALF_WRITTEN, REFUSED = ".partial", ".damaged"
+# What Keras Tuner keeps as a set, and writes in whatever order it has then.
+SETS = ("tried_so_far",)
+# Checkpoints before the last one: a run that was asked to stop has one more of them.
+OLDER = re.compile(r"-\d+\.keras$")
 
 
 def compare(folder, reference, tolerance):
@@ -56,6 +61,8 @@ def contents(folder):
             continue
         content, damaged = _read(path)
         found[str(inside)] = "damaged" if damaged else ""
+        if OLDER.search(path.name):
+            continue  # of whichever step was saved before the last one
         found |= {f"{inside}: {key}": value for key, value in content.items()}
     return found
 
@@ -144,6 +151,8 @@ def _leaves(content, name):
     """Names and values of what JSON holds, numbers in texts as numbers."""
     if isinstance(content, dict):
         for key, value in content.items():
+            if key in SETS:
+                value = sorted(value)
             if key not in OWN:
                 yield from _leaves(value, f"{name}.{key}")
     elif isinstance(content, list):
