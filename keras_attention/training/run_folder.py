@@ -145,8 +145,12 @@ def alone_in(folder: Path) -> Iterator[None]:
             f"Another process goes on with the run in {folder}: wait for its end, or "
             "stop it (SIGTERM, which saves its state)"
         ) from None
-    except OSError:
-        pass  # a file system without locks
+    except OSError as error:  # a file system without locks
+        print(
+            f"{folder} cannot be locked ({error.strerror}): see to it that no other "
+            "session uses it",
+            file=sys.stderr,
+        )
     try:
         yield
     finally:
